@@ -1,0 +1,1 @@
+"""The world: each package here is the only importer of its library."""

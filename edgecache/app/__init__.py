@@ -1,0 +1,1 @@
+"""Use cases: thin, async, no sockets."""

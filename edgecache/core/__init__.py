@@ -1,0 +1,1 @@
+"""Decisions: synchronous, no clock, no sockets, no files, no ambient randomness."""

@@ -1,0 +1,59 @@
+"""Composes the machines of one node and routes: events to those that hear them, notices from one to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgecache.core.vocabulary import (
+    Effect,
+    Event,
+    Machine,
+    MachineName,
+    MapChanged,
+    MessageReceived,
+    Notice,
+    Outbox,
+    TimerFired,
+)
+from edgecache.model.errors import InvariantBroken
+
+if TYPE_CHECKING:
+    from edgecache.model.instant import Instant
+
+_NOTICES_MAX = 10_000
+"""Notices handled for one event: far above any real fan-out, so that a loop between machines is a loud bug."""
+
+
+class Router:
+    """Delivers events and notices to machines in a fixed order."""
+
+    def __init__(self, machines: Sequence[Machine]) -> None:
+        self._by_name: dict[MachineName, Machine] = {machine.name: machine for machine in machines}
+        self._by_event: dict[type, list[Machine]] = {}
+        self._by_message: dict[type, list[Machine]] = {}
+        for machine in machines:
+            for kind in machine.hears:
+                self._by_event.setdefault(kind, []).append(machine)
+            for kind in machine.hears_messages:
+                self._by_message.setdefault(kind, []).append(machine)
+
+    def handle(self, event: Event, now: Instant) -> list[Effect]:
+        """Everything that follows from one event, until no machine has anything left to say."""
+        out = Outbox()
+        self._deliver(event, now, out)
+        for _ in range(_NOTICES_MAX):
+            if not out.notices:
+                return out.effects
+            self._deliver(out.notices.popleft(), now, out)
+        raise InvariantBroken("machines keep telling each other things")
+
+    def _deliver(self, event: Event | Notice | MapChanged, now: Instant, out: Outbox) -> None:
+        if isinstance(event, TimerFired):
+            self._by_name[event.key.machine].handle(event, now, out)
+            return
+        table, kind = self._by_event, type(event)
+        if isinstance(event, MessageReceived):
+            table, kind = self._by_message, type(event.message)
+        for machine in table.get(kind, ()):
+            machine.handle(event, now, out)

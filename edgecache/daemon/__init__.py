@@ -1,0 +1,1 @@
+"""Composition: the asyncio driver around the core, and the wiring of everything else."""

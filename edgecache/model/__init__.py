@@ -1,0 +1,1 @@
+"""Values: immutable, standard library only, no IO, no clock, no randomness."""

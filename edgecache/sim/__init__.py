@@ -1,0 +1,1 @@
+"""The other driver: the same core on virtual links, clocks and disks."""

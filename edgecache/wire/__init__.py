@@ -1,0 +1,1 @@
+"""Bytes to messages and back: strict, bounded, and described by `edgecache.cddl`."""

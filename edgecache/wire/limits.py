@@ -1,0 +1,70 @@
+"""Every maximum on the wire, each with its reason. A message beyond one of them is refused before anything is allocated for it."""
+
+from __future__ import annotations
+
+WIRE_VERSION = 1
+"""Spoken here; the hello names a range, the highest common one is used."""
+
+MESSAGE_BYTES_MAX = 512 * 1024
+"""One CoAP message: a 256 KiB chunk with options, and room for rule 2 chunks."""
+
+CONTROL_BYTES_MAX = 64 * 1024
+"""One control message: an owner's whole map is at most 16 KiB, a batch of records less."""
+
+HELLO_BYTES_MAX = 8 * 1024
+"""A hello has a dozen fields; the rest is room for later ones."""
+
+ROOT_BYTES_MAX = 40 * 1024
+"""A manifest root of 1,024 page digests has 35 KiB."""
+
+PAGE_BYTES_MAX = 32 * 1024
+"""1,024 digests of 32 bytes."""
+
+NAME_BYTES_MAX = 64
+"""Node names, site labels, feature names: shown to people, so short."""
+
+ADDRESSES_MAX = 16
+"""A Pi has a wire, a radio, a VPN; each IPv4 and a few IPv6."""
+
+FEATURES_MAX = 32
+EXTRA_KEYS_MAX = 32
+"""Unknown optional hello keys that are kept."""
+
+PEERS_MAX = 32
+"""Peers told in one gossip message."""
+
+RUMOURS_MAX = 64
+"""Membership rumours in one gossip message."""
+
+HEADS_MAX = 512
+"""State heads in one digest: more owners than a site should have."""
+
+ENTRIES_MAX = 256
+"""Entries of one owner's map; the quota of the design."""
+
+OWNER_BYTES_MAX = 16 * 1024
+"""Keys and values of one owner's map; the quota of the design."""
+
+KEY_BYTES_MAX = 96
+"""One key of an owner's map: a kind, a slash and a series name."""
+
+VALUE_BYTES_MAX = 4 * 1024
+"""One value of an owner's map."""
+
+CERTIFICATE_BYTES_MAX = 2048
+"""A node certificate has about 600 bytes."""
+
+CLAIMS_MAX = 128
+"""Provider claims in one announcement."""
+
+PROVIDERS_MAX = 64
+"""Providers in one answer: more than anybody links to."""
+
+FLOOD_TTL_MAX = 4
+"""Hops of a flooded query; the default is 3."""
+
+RUNS_MAX = 16 * 1024
+"""Run lengths in one have-set: a random half of a 4 GiB blob; beyond that a have-set is sent as a bitmap."""
+
+CBOR_DEPTH_MAX = 6
+"""Nothing we speak nests deeper."""
