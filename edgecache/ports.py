@@ -74,7 +74,7 @@ class ChunkStore(Protocol):
         ...
 
     def begin(self, blob: BlobId, root: bytes, *, pin: bool) -> StoredBlob:
-        """Start to hold a blob: checks that `root` is the manifest root of that id (StoreCorrupt otherwise), reserves room."""
+        """Start to hold a blob: reserves room; StoreCorrupt when `root` is not the manifest root of that id."""
         ...
 
     def put_page(self, blob: BlobId, page: int, data: bytes) -> None:
@@ -168,7 +168,7 @@ class Links(Protocol):
         ...
 
     async def ping(self, link: LinkId, idle: float, timeout: float) -> tuple[float, float | None]:
-        """(seconds silent, round trip or None when something was received within `idle`); TimedOut otherwise."""
+        """(seconds silent, round trip or None if something came within `idle`); TimedOut otherwise."""
         ...
 
     async def fetch_manifest(self, peer: NodeId, blob: BlobId, page: int | None, timeout: float) -> bytes: ...

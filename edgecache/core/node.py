@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgecache.core.bridge import Bridge, BridgeConfig
+from edgecache.core.directory import Directory, DirectoryConfig
+from edgecache.core.membership import Membership, MembershipConfig
+from edgecache.core.retention import Retention, RetentionConfig
+from edgecache.core.serving import Serving, ServingConfig
+from edgecache.core.state import State, StateConfig
+from edgecache.core.swarm import Swarm, SwarmConfig
 from edgecache.core.vocabulary import (
     Effect,
     Event,
+    Identity,
     Machine,
     MachineName,
     MapChanged,
@@ -19,6 +28,8 @@ from edgecache.core.vocabulary import (
 from edgecache.model.errors import InvariantBroken
 
 if TYPE_CHECKING:
+    from random import Random
+
     from edgecache.model.instant import Instant
 
 _NOTICES_MAX = 10_000
@@ -57,3 +68,33 @@ class Router:
             table, kind = self._by_message, type(event.message)
         for machine in table.get(kind, ()):
             machine.handle(event, now, out)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """The settings of every machine of a node."""
+
+    membership: MembershipConfig = MembershipConfig()
+    state: StateConfig = StateConfig()
+    directory: DirectoryConfig = DirectoryConfig()
+    swarm: SwarmConfig = SwarmConfig()
+    serving: ServingConfig = ServingConfig()
+    retention: RetentionConfig = RetentionConfig()
+    bridge: BridgeConfig = BridgeConfig()
+
+
+class Node(Router):
+    """All machines of one node. Both drivers own one of these and call nothing but `handle` and the views."""
+
+    def __init__(self, me: Identity, config: NodeConfig, rng: Random) -> None:
+        self.me = me
+        self.membership = Membership(me, config.membership, rng)
+        self.state = State(me, config.state, rng)
+        self.directory = Directory(me, config.directory, rng)
+        self.retention = Retention(me, config.retention)
+        self.swarm = Swarm(me, config.swarm, rng)
+        self.serving = Serving(me, config.serving)
+        self.bridge = Bridge(me, config.bridge, rng)
+        super().__init__(
+            (self.membership, self.state, self.directory, self.retention, self.swarm, self.serving, self.bridge)
+        )

@@ -80,6 +80,13 @@ class PeerSighted:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnAddressesChanged:
+    """This device has other addresses now (late Wi-Fi, a cable)."""
+
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LinkOpened:
     """A connection is authenticated and both hellos are exchanged."""
 
@@ -124,6 +131,15 @@ class ProbeFailed:
     """A Probe's ping was not answered, and nothing else was received, within its time-out."""
 
     link: LinkId
+
+
+@dataclass(frozen=True, slots=True)
+class Misbehaved:
+    """A peer broke a rule, seen by the driver or a machine; `weight` 1 is a nuisance, 10 bans at once."""
+
+    peer: NodeId
+    weight: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,10 +353,11 @@ class BridgeFenced:
 
 
 Event: TypeAlias = (
-    Started | TimerFired | PeerSighted | LinkOpened | LinkClosed | DialFailed | LinkProbed | ProbeFailed
-    | MessageReceived | OwnEntriesChanged | HeadSigned | FetchWanted | FetchUnwanted | ResolveWanted | ShutdownWanted
-    | BlobHeld | BlobPinned | BlobGone | BlobRead | ManifestStored | ManifestFailed | ChunkProgress | ChunkStored
-    | ChunkFailed | BlobVerified | UnitAsked | UnitWithdrawn | UnitServed | StoreSpace | BrokerChanged | BridgeFenced
+    Started | TimerFired | PeerSighted | OwnAddressesChanged | LinkOpened | LinkClosed | DialFailed | LinkProbed
+    | ProbeFailed | Misbehaved | MessageReceived | OwnEntriesChanged | HeadSigned | FetchWanted | FetchUnwanted
+    | ResolveWanted | ShutdownWanted | BlobHeld | BlobPinned | BlobGone | BlobRead | ManifestStored
+    | ManifestFailed | ChunkProgress | ChunkStored | ChunkFailed | BlobVerified | UnitAsked | UnitWithdrawn
+    | UnitServed | StoreSpace | BrokerChanged | BridgeFenced
 )
 
 
@@ -424,7 +441,7 @@ class FetchManifest:
 
 @dataclass(frozen=True, slots=True)
 class FetchChunk:
-    """Get one chunk, in units of `unit` bytes; answered by ChunkStored or ChunkFailed. Each unit has `timeout` seconds."""
+    """Get one chunk in units of `unit` bytes, `timeout` seconds for each; answered by ChunkStored or ChunkFailed."""
 
     request: RequestId
     peer: NodeId
@@ -609,15 +626,6 @@ class LinkBusy:
 
 
 @dataclass(frozen=True, slots=True)
-class Misbehaved:
-    """A peer broke a rule; `weight` 1 is a nuisance, 10 bans at once."""
-
-    peer: NodeId
-    weight: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class ProvidersWanted:
     """Find providers of a blob; answered by ProvidersFound, perhaps several times."""
 
@@ -671,9 +679,26 @@ class RoomRefused:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class OwnEntriesWanted:
+    """A machine sets keys of our own replicated map; None removes."""
+
+    entries: Mapping[str, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryChanged:
+    """A node fact (a key under `n/`) of somebody's map changed, ours included; None when it is gone."""
+
+    owner: NodeId
+    key: str
+    value: bytes | None
+
+
 Notice: TypeAlias = (
     LinkUp | LinkDown | RttMeasured | MemberChanged | LinkWanted | LinkUnavailable | LinkBusy | Misbehaved
     | ProvidersWanted | ProvidersUnwanted | ProvidersFound | HoldingChanged | RoomWanted | RoomGranted | RoomRefused
+    | OwnEntriesWanted | EntryChanged
 )
 
 

@@ -68,6 +68,12 @@ class NotFound(EdgecacheError):
     exit_code = ExitCode.NOT_FOUND
 
 
+class AlreadyThere(EdgecacheError):
+    """It would replace what cannot be made again: a key, a configuration, a mesh."""
+
+    code = "already-there"
+
+
 class Denied(EdgecacheError):
     """Not authenticated as a member of this mesh, or without the role it takes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import accumulate, pairwise
 
 
 class HaveSet:
@@ -21,33 +22,29 @@ class HaveSet:
     @classmethod
     def of(cls, indexes: Iterable[int]) -> HaveSet:
         """Exactly these indexes."""
-        bits = 0
-        for index in indexes:
-            bits |= 1 << index
-        return cls(bits)
+        chosen = list(indexes)
+        if chosen and min(chosen) < 0:
+            raise IndexError("a chunk index is not negative")
+        bitmap = bytearray(max(chosen, default=-1) // 8 + 1)
+        for index in chosen:
+            bitmap[index >> 3] |= 1 << (index & 7)
+        return cls(int.from_bytes(bitmap, "little"))
 
     @classmethod
     def from_runs(cls, runs: Iterable[int]) -> HaveSet:
-        """From alternating run lengths, beginning with the indexes that are absent."""
-        bits, at, present = 0, 0, False
-        for run in runs:
-            if present:
-                bits |= ((1 << run) - 1) << at
-            at += run
-            present = not present
-        return cls(bits)
+        """From alternating run lengths, beginning with the indexes that are absent; only the first may be 0."""
+        turns = list(accumulate(runs))
+        end = turns[-1] if turns else 0
+        bits, shift = cls.of(turns).bits, 1
+        while shift <= end:  # a bit becomes the parity of all turns up to it
+            bits ^= bits << shift
+            shift *= 2
+        return cls(bits & ((1 << end) - 1))
 
     def runs(self) -> list[int]:
         """Alternating run lengths, absent first; ends with a present run; empty for the empty set."""
-        out: list[int] = []
-        bits, present = self.bits, False
-        while bits:
-            probe = ~bits if present else bits
-            length = (probe & -probe).bit_length() - 1
-            out.append(length)
-            bits >>= length
-            present = not present
-        return out
+        turns = list(HaveSet(self.bits ^ self.bits << 1))
+        return turns[:1] + [after - before for before, after in pairwise(turns)]
 
     def with_index(self, index: int) -> HaveSet:
         """This set and `index`."""
@@ -80,11 +77,12 @@ class HaveSet:
         return bool(self.bits)
 
     def __iter__(self) -> Iterator[int]:
-        bits = self.bits
-        while bits:
-            low = bits & -bits
-            yield low.bit_length() - 1
-            bits ^= low
+        for at, byte in enumerate(self.bits.to_bytes((self.bits.bit_length() + 7) // 8, "little")):
+            left = byte
+            while left:
+                low = left & -left
+                yield 8 * at + low.bit_length() - 1
+                left ^= low
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HaveSet) and self.bits == other.bits

@@ -134,5 +134,5 @@ def parse_blob_ref(text: str) -> BlobRef:
         return BlobRef(prefix=text)
     raise UsageError(
         f"{text!r} does not name a blob",
-        hint=f"give the id that `put` printed, its first {BLOB_PREFIX_MIN} or more characters, or sha256:HEX of the file",
+        hint=f"give the id that `put` printed, {BLOB_PREFIX_MIN} or more of its first characters, or sha256:HEX",
     )

@@ -1,4 +1,4 @@
-"""Every maximum on the wire, each with its reason. A message beyond one of them is refused before anything is allocated for it."""
+"""Every maximum on the wire, each with its reason. What goes beyond is refused before anything is allocated for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ MESSAGE_BYTES_MAX = 512 * 1024
 
 CONTROL_BYTES_MAX = 64 * 1024
 """One control message: an owner's whole map is at most 16 KiB, a batch of records less."""
+
+HAVE_BYTES_MAX = 129 * 1024
+"""A have-set is the one larger control message: a bitmap of 2**20 chunks has 128 KiB."""
 
 HELLO_BYTES_MAX = 8 * 1024
 """A hello has a dozen fields; the rest is room for later ones."""
@@ -30,6 +33,12 @@ FEATURES_MAX = 32
 EXTRA_KEYS_MAX = 32
 """Unknown optional hello keys that are kept."""
 
+EXTRA_BYTES_MAX = 256
+"""Encoded size of one unknown optional hello value that is kept; larger ones are dropped."""
+
+MAP_KEYS_MAX = 64
+"""Keys of one message: those we know and those of later versions."""
+
 PEERS_MAX = 32
 """Peers told in one gossip message."""
 
@@ -38,6 +47,9 @@ RUMOURS_MAX = 64
 
 HEADS_MAX = 512
 """State heads in one digest: more owners than a site should have."""
+
+HASH_BYTES_MAX = 32
+"""A summary hash."""
 
 ENTRIES_MAX = 256
 """Entries of one owner's map; the quota of the design."""
@@ -51,8 +63,22 @@ KEY_BYTES_MAX = 96
 VALUE_BYTES_MAX = 4 * 1024
 """One value of an owner's map."""
 
+READING_BYTES_MAX = 512
+"""One reading in an owner's map: text of 256 bytes and its stamps."""
+
+SENML_BYTES_MAX = 32 * 1024
+"""One SenML pack that we read: some hundred records from a leaf."""
+
+SENML_RECORDS_MAX = 512
+
+COUNTER_MAX = (1 << 63) - 1
+"""Epochs, versions, incarnations, milliseconds: what a database column holds."""
+
 CERTIFICATE_BYTES_MAX = 2048
 """A node certificate has about 600 bytes."""
+
+SIGNATURE_BYTES_MAX = 128
+"""Ed25519 has 64; room for another kind of key."""
 
 CLAIMS_MAX = 128
 """Provider claims in one announcement."""
@@ -62,6 +88,12 @@ PROVIDERS_MAX = 64
 
 FLOOD_TTL_MAX = 4
 """Hops of a flooded query; the default is 3."""
+
+CANCELS_MAX = 1024
+"""Chunks in one cancel: more than any window has in flight."""
+
+CHUNKS_MAX = 1024 * 1024
+"""Chunks of the largest blob; no index, count or have-set goes beyond it."""
 
 RUNS_MAX = 16 * 1024
 """Run lengths in one have-set: a random half of a 4 GiB blob; beyond that a have-set is sent as a bitmap."""

@@ -1,0 +1,36 @@
+# Each target sets up what it needs first: a virtual environment in .venv, and for the tests Debian packages when root.
+#   make demo [FILE=path] [KEEP=1]   five agents on this machine do the main job, and say whether it worked
+#   make test [ARGS=...]             style, types, layers, then every test that is not a soak
+#   make check                       style, types and layers only
+#   make soak                        the long runs
+
+PYTHON ?= python3
+PY := .venv/bin/python
+export PYTHON
+
+.PHONY: demo test check soak venv packages clean
+.NOTPARALLEL:
+
+demo:
+	@.ci/setup venv demo
+	@$(PY) -m edgecache demo
+
+test: packages check
+	$(PY) -m pytest -m "not slow" $(ARGS)
+
+check: venv
+	$(PY) -m ruff check edgecache tests
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+soak: packages venv
+	$(PY) -m pytest -m slow --timeout 3600 $(ARGS)
+
+venv:
+	@.ci/setup venv dev,demo
+
+packages:
+	@.ci/setup packages
+
+clean:
+	rm -rf .venv .demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

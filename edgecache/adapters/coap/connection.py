@@ -1,0 +1,401 @@
+"""One connection's conversation: who is there, signalling (RFC 8323 section 5), the hello, control messages, the end.
+
+    TLS -> CSM -> HELLO -> OPEN -> CLOSING -> CLOSED
+
+Whoever cannot prove to be of this mesh gets the TLS handshake and nothing else; before the link is open there is a CSM
+and one hello each way. Each phase has a deadline, which the owner's sweep enforces through `overdue`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from enum import Enum
+from functools import partial
+from typing import Protocol
+
+from edgecache.adapters.coap import bounds as b
+from edgecache.adapters.coap import framing as f
+from edgecache.adapters.coap.buckets import TokenBucket
+from edgecache.adapters.coap.control import Post, UnknownOption, parse_post, post_head
+from edgecache.adapters.coap.framing import Code, Frame
+from edgecache.adapters.coap.greeting import check_hello, diagnostic
+from edgecache.adapters.coap.inbox import too_large
+from edgecache.adapters.coap.stream import SecureStream
+from edgecache.core.vocabulary import LinkId
+from edgecache.model.errors import Denied, EdgecacheError, MalformedMessage, Refused, TimedOut, Unreachable
+from edgecache.model.ids import NodeId
+from edgecache.model.peer import Address, CloseReason
+from edgecache.wire import codec, paths
+from edgecache.wire.messages import Goodbye, Hello, Message
+
+HELLO_TOKEN = b"hello"
+PING_TOKEN_BYTES = 4
+HOLD_SECONDS = 0.1
+"""Pause of reading when a peer sends more messages than it may."""
+
+_CSM = f.head(
+    Code.CSM, b"", f.encode_options(((f.CsmOption.MAX_MESSAGE_SIZE, f.uint(b.RESPONSE_MESSAGE_BYTES)),
+                                     (f.CsmOption.BLOCK_WISE_TRANSFER, b""))), 0
+)
+
+
+class Phase(Enum):
+    """How far a connection has come; each is entered at most once."""
+
+    TLS = "TLS handshake"
+    CSM = "CSM"
+    HELLO = "hello"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Hub(Protocol):
+    """Who owns the connections."""
+
+    bounds: b.LinkBounds
+    receive_buffer: memoryview
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether an inbound connection may stay."""
+        ...
+
+    def identify(self, certificate: bytes) -> NodeId:
+        """The welcome node of this mesh that this certificate (DER) names; raises Denied or Refused."""
+        ...
+
+    def hello(self) -> Hello: ...
+    def opened(self, connection: Connection, hello: Hello) -> None: ...
+    def received(self, connection: Connection, message: Message) -> None: ...
+    def requested(self, connection: Connection, frame: Frame) -> None: ...
+    def answered(self, connection: Connection, frame: Frame) -> None: ...
+    def leaving(self, connection: Connection) -> None:
+        """Nothing more can be asked over it; called once, before `closed`."""
+        ...
+
+    def closed(self, connection: Connection) -> None: ...
+    def warn(self, cause: str, text: str) -> None: ...
+
+
+class Connection:
+    """Either end of a connection; `address` is what was dialled, None when the peer dialled us."""
+
+    link: LinkId | None = None
+    peer: NodeId | None = None
+    reason = CloseReason.BROKEN
+    detail = ""
+    source = "?"
+    """The remote IP address."""
+    port = 0
+    rtt: float | None = None
+    """Seconds, of the last ping."""
+
+    def __init__(
+        self, hub: Hub, context: ssl.SSLContext, address: Address | None, expected: NodeId | None = None
+    ) -> None:
+        self._hub, self.address, self._expected = hub, address, expected
+        self._loop = asyncio.get_running_loop()
+        self.stream = SecureStream(self, context, hub.receive_buffer, hub.bounds, server=address is None)
+        self.phase = Phase.TLS
+        self.born = self._since = self._loop.time()
+        self._rate = TokenBucket(hub.bounds.control_rate, hub.bounds.control_burst, self.born)
+        self._forgiven = TokenBucket(1 / 60, hub.bounds.malformed_burst, self.born)
+        self._goodbye: CloseReason | None = None
+        self._posted = 0
+        self._pings: dict[bytes, asyncio.Future[None]] = {}
+        self.in_progress: set[bytes] = set()
+        """Tokens of the peer's requests that are not answered to the last byte."""
+        self.window = 0
+        """Requests of the peer that may be in progress."""
+        self.authenticated: asyncio.Future[None] = self._loop.create_future()
+        self.opened: asyncio.Future[None] = self._loop.create_future()
+        for fate in (self.authenticated, self.opened):
+            fate.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+
+    @property
+    def dialled(self) -> bool:
+        """Whether we opened it."""
+        return self.address is not None
+
+    def __repr__(self) -> str:
+        return f"<Connection {'to' if self.dialled else 'from'} {self.source} {self.peer or '?'} {self.phase.value}>"
+
+    # ---- what the stream calls
+
+    def connected(self, source: str, port: int) -> bool:
+        """TCP is up."""
+        self.source, self.port = source, port
+        return self.dialled or self._hub.admit(self)
+
+    def secured(self, certificate: bytes) -> None:
+        """TLS is up; now we know whom with."""
+        self.peer = self._hub.identify(certificate)
+        if self._expected is not None and self.peer != self._expected:
+            raise Refused(f"that address is now {self.peer}'s", hint="its address was given to another node")
+        self._enter(Phase.CSM)
+        self.stream.send(_CSM)
+        if not self.authenticated.done():
+            self.authenticated.set_result(None)
+
+    def allow(self, code: int, size: int) -> None:
+        """Bounds by phase and kind."""
+        if self.phase is not Phase.OPEN:
+            limit = b.GREETING_MESSAGE_BYTES
+        else:
+            limit = b.RESPONSE_MESSAGE_BYTES if code >> 5 in f.RESPONSE_CLASSES else b.REQUEST_MESSAGE_BYTES
+        if size > limit:
+            raise too_large(size, limit)
+
+    def frame(self, frame: Frame) -> None:
+        """One message; what a phase does not allow ends the connection."""
+        if not self._rate.take(self._loop.time()):
+            self.stream.hold(HOLD_SECONDS)
+        kind = frame.code_class
+        if kind == f.SIGNALLING_CLASS:
+            self._signalled(frame)
+        elif frame.code == Code.EMPTY:
+            return
+        elif self.phase is Phase.CSM:
+            raise MalformedMessage("no CSM before the first message")
+        elif self.phase is Phase.HELLO:
+            self._greeted(frame)
+        elif kind in f.RESPONSE_CLASSES:
+            self._hub.answered(self, frame)
+        elif frame.code == Code.POST:
+            self._posted_to_us(frame)
+        elif kind == f.REQUEST_CLASS:
+            self._hub.requested(self, frame)
+        else:
+            self._misbehaved(f"a message of code {f.code_text(frame.code)}")
+
+    def failed(self, error: EdgecacheError) -> None:
+        """The stream ended or the peer broke a rule."""
+        if self.phase in (Phase.CLOSING, Phase.CLOSED):
+            return
+        known = self.phase not in (Phase.TLS,)
+        if isinstance(error, MalformedMessage) and known:
+            self._hub.warn("link-malformed", f"{self._who()} broke the protocol: {error}; link closed")
+            self._signal(Code.ABORT, b"", b"", error.message.encode())
+            self._end(CloseReason.BROKEN, error.message, error)
+            self.stream.finish()
+            return
+        if not self.dialled and self.phase is not Phase.OPEN:
+            self._hub.warn("link-inbound", f"{self._who()} did not become a link ({self.phase.value}): {error}")
+        self._end(self._goodbye or CloseReason.BROKEN, error.message, error)
+        self.stream.drop()
+
+    def lost(self, error: Exception | None, *, silent: bool) -> None:
+        """The socket is gone."""
+        text = str(error) if error else "closed"
+        self._end(CloseReason.SILENT if silent else self._goodbye or CloseReason.BROKEN, text)
+        self.phase = Phase.CLOSED
+        self._hub.closed(self)
+
+    # ---- phases
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase, self._since = phase, self._loop.time()
+
+    def overdue(self, now: float) -> str:
+        """What this connection is too late with; empty when nothing."""
+        bounds, waited = self._hub.bounds, now - self._since
+        limit = {
+            Phase.TLS: bounds.tls_seconds, Phase.CSM: bounds.csm_seconds, Phase.HELLO: bounds.hello_seconds
+        }.get(self.phase)
+        if limit is not None:
+            return f"no {self.phase.value} within {limit:g} s" if waited > limit else ""
+        begun = self.stream.partial_since
+        if self.phase is not Phase.OPEN or begun is None:
+            return ""
+        if now - max(begun, self.stream.last_received) > bounds.stall_seconds:
+            return f"nothing for {bounds.stall_seconds:g} s in the middle of a message"
+        return f"a message took more than {bounds.message_seconds:g} s" if now - begun > bounds.message_seconds else ""
+
+    def expire(self, why: str) -> None:
+        """End an overdue connection."""
+        self._hub.warn("link-overdue", f"{self._who()}: {why}; connection closed")
+        self._end(CloseReason.SILENT, why, TimedOut(why))
+        self.stream.cut()
+
+    def evict(self, why: str) -> None:
+        """End a connection that stands in the way."""
+        self._end(CloseReason.BROKEN, why)
+        self.stream.cut()
+
+    def close(self, reason: CloseReason) -> None:
+        """Say goodbye when the reason is planned, then close."""
+        if self.phase is Phase.OPEN and reason.planned:
+            self.post(Goodbye(reason, self._hub.hello().incarnation))
+        self._end(reason, "")
+        if reason.planned:
+            self.stream.finish()
+        else:
+            self.stream.cut()
+
+    def _end(self, reason: CloseReason, detail: str, error: EdgecacheError | None = None) -> None:
+        if self.phase in (Phase.CLOSING, Phase.CLOSED):
+            return
+        self._enter(Phase.CLOSING)
+        self.reason, self.detail = reason, detail
+        cause = error or Unreachable(detail or "the link was closed")
+        for fate in (self.authenticated, self.opened, *self._pings.values()):
+            if not fate.done():
+                fate.set_exception(cause)
+        self._hub.leaving(self)
+
+    def _who(self) -> str:
+        return f"{self.peer} at {self.source}" if self.peer else self.source
+
+    # ---- signalling
+
+    def _signal(self, code: Code, token: bytes, options: bytes = b"", payload: bytes = b"") -> None:
+        self.stream.send(f.head(code, token, options, len(payload)), payload, urgent=True)
+
+    def _signalled(self, frame: Frame) -> None:
+        if self.phase is Phase.CSM and frame.code != Code.CSM:
+            raise MalformedMessage("no CSM before the first message")
+        if frame.code == Code.CSM:
+            self._settled(frame)
+            return
+        if any(number & 1 for number, _ in frame.options):
+            raise MalformedMessage("a critical signalling option that is unknown here")
+        if frame.code == Code.PING:
+            self._signal(Code.PONG, frame.token)
+        elif frame.code == Code.PONG:
+            if (waiting := self._pings.pop(frame.token, None)) is not None and not waiting.done():
+                waiting.set_result(None)
+        elif frame.code == Code.RELEASE:
+            self._goodbye = self._goodbye or CloseReason.GOODBYE
+            raise Unreachable("released by the peer")
+        elif frame.code == Code.ABORT:
+            raise Unreachable(f"aborted by the peer: {diagnostic(frame.payload)}")
+        else:
+            raise MalformedMessage(f"unknown signalling code {f.code_text(frame.code)}")
+
+    def _settled(self, frame: Frame) -> None:
+        largest = 1152
+        for number, value in frame.options:
+            if number == f.CsmOption.MAX_MESSAGE_SIZE:
+                largest = int.from_bytes(value[:8], "big")
+            elif number & 1:
+                self._signal(Code.ABORT, b"", f.encode_options(((f.ABORT_BAD_CSM_OPTION, f.uint(number)),)))
+                raise Refused(f"critical CSM option {number} is unknown here")
+        if largest < b.PEER_MESSAGE_BYTES_MIN:
+            raise MalformedMessage(f"it takes messages of {largest} bytes, a chunk needs {b.PEER_MESSAGE_BYTES_MIN}")
+        if self.phase is Phase.CSM:
+            self._enter(Phase.HELLO)
+
+    async def ping(self, timeout: float) -> float:
+        """Round trip in seconds (RFC 8323 section 5.4); raises TimedOut or Unreachable."""
+        if self.phase is not Phase.OPEN:
+            raise Unreachable("the link is closed")
+        token = os.urandom(PING_TOKEN_BYTES)
+        self._pings[token] = answer = self._loop.create_future()
+        began = self._loop.time()
+        self._signal(Code.PING, token)
+        try:
+            async with asyncio.timeout(timeout):
+                await answer
+        except TimeoutError as error:
+            raise TimedOut(f"no answer to a ping in {timeout:g} s") from error
+        finally:
+            self._pings.pop(token, None)
+        self.rtt = self._loop.time() - began
+        return self.rtt
+
+    # ---- the hello
+
+    def greet(self) -> None:
+        """The dialler speaks first; once, and `opened` tells how it went."""
+        payload = codec.encode(self._hub.hello())
+        self.stream.send(post_head(paths.NODE, HELLO_TOKEN, len(payload), one_way=False), payload)
+
+    def _greeted(self, frame: Frame) -> None:
+        if not self.dialled:
+            self._accept(frame)
+            return
+        if frame.token != HELLO_TOKEN or frame.code_class not in f.RESPONSE_CLASSES:
+            raise MalformedMessage("the first message is not the answer to our hello")
+        if frame.code != Code.CHANGED:
+            text = diagnostic(frame.payload) or f.code_text(frame.code)
+            raise (Denied if frame.code == Code.FORBIDDEN else Refused)(f"it refuses our hello: {text}")
+        self._open(self._check(frame.payload))
+
+    def _accept(self, frame: Frame) -> None:
+        try:
+            if frame.code != Code.POST or parse_post(frame).path != paths.NODE:
+                raise MalformedMessage("the first message is not a hello")
+            hello = self._check(frame.payload)
+        except EdgecacheError as error:
+            code = Code.FORBIDDEN if isinstance(error, Denied) else Code.BAD_REQUEST
+            self._reply(frame, code, error.message.encode())
+            self._hub.warn("link-hello", f"the hello of {self._who()} is refused: {error}")
+            self._end(CloseReason.INCOMPATIBLE, error.message, error)
+            self.stream.finish()
+            return
+        self._reply(frame, Code.CHANGED, codec.encode(self._hub.hello()))
+        self._open(hello)
+
+    def _check(self, payload: bytes) -> Hello:
+        hello = codec.decode(payload)
+        if not isinstance(hello, Hello):
+            raise MalformedMessage("the first message is not a hello")
+        assert self.peer is not None
+        check_hello(hello, self._hub.hello(), self.peer)
+        return hello
+
+    def _open(self, hello: Hello) -> None:
+        self._enter(Phase.OPEN)
+        self.window = self._hub.hello().limits.window + self._hub.bounds.requests_beside_window
+        self._hub.opened(self, hello)
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    # ---- control messages
+
+    def post(self, message: Message) -> bool:
+        """Send a control message; False when the link is not open, or ends because its peer does not keep up."""
+        if self.phase is not Phase.OPEN:
+            return False
+        payload = codec.encode(message)
+        if self._posted + len(payload) > self._hub.bounds.control_queue_bytes:
+            self._hub.warn("link-slow", f"{self._who()} does not take what we send; link closed")
+            self._end(CloseReason.BROKEN, "does not take what we send")
+            self.stream.cut()
+            return False
+        self._posted += len(payload)
+        start = post_head(paths.path_of(message), b"", len(payload), one_way=True)
+        self.stream.send(start, payload, partial(self._post_left, len(payload)))
+        return True
+
+    def _post_left(self, size: int) -> None:
+        self._posted -= size
+
+    def _posted_to_us(self, frame: Frame) -> None:
+        post = Post((), 0)
+        try:
+            post = parse_post(frame)
+            message = codec.decode(frame.payload)
+            if isinstance(message, Hello) or paths.path_of(message) != post.path:
+                raise MalformedMessage(f"a {type(message).__name__} for /{'/'.join(post.path)}")
+        except MalformedMessage as error:
+            code = Code.BAD_OPTION if isinstance(error, UnknownOption) else Code.BAD_REQUEST
+            if post.wants(code):
+                self._reply(frame, code, error.message.encode())
+            self._misbehaved(error.message)
+            return
+        if isinstance(message, Goodbye):
+            self._goodbye = message.reason
+        if post.wants(Code.CHANGED):
+            self._reply(frame, Code.CHANGED)
+        self._hub.received(self, message)
+
+    def _misbehaved(self, what: str) -> None:
+        self._hub.warn("link-message", f"{self._who()} sent {what}")
+        if not self._forgiven.take(self._loop.time()):
+            raise MalformedMessage(f"too many malformed messages, the last: {what}")
+
+    def _reply(self, frame: Frame, code: Code, payload: bytes = b"") -> None:
+        self.stream.send(f.head(code, frame.token, b"", len(payload)), payload)

@@ -1,0 +1,62 @@
+"""TLS over byte buffers: who feeds and drains them knows exactly what is queued, and why a handshake failed."""
+
+from __future__ import annotations
+
+import ssl
+
+
+class TlsStream:
+    """One end of a TLS connection that does no IO."""
+
+    def __init__(self, context: ssl.SSLContext, *, server: bool) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
+
+    def feed(self, ciphertext: memoryview) -> None:
+        """Bytes from the network."""
+        self._incoming.write(ciphertext)
+
+    def handshake(self) -> bool:
+        """Go on with the handshake; True when it is done. Raises ssl.SSLError; the alert is then in `take`."""
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def peer_certificate(self) -> bytes | None:
+        """DER of what the peer has proved to own."""
+        return self._object.getpeercert(binary_form=True)
+
+    def read_into(self, space: memoryview) -> int | None:
+        """Decrypt into `space`; None when nothing is left, 0 at the end of the stream. Raises ssl.SSLError."""
+        try:
+            return self._object.read(len(space), space)
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLZeroReturnError:
+            return 0
+
+    def write(self, plaintext: bytes | memoryview) -> None:
+        """Encrypt all of it; the result is in `take`."""
+        rest = memoryview(plaintext)
+        while rest:
+            rest = rest[self._object.write(rest) :]
+
+    def close_notify(self) -> None:
+        """Say that nothing follows (RFC 8446 section 6.1); it is in `take`."""
+        try:
+            self._object.unwrap()
+        except ssl.SSLError:
+            return
+
+    def take(self) -> bytes:
+        """Bytes for the network, perhaps none."""
+        return self._outgoing.read()
+
+
+def failure_text(error: ssl.SSLError) -> str:
+    """Why TLS failed, in OpenSSL's word, for people."""
+    verify = getattr(error, "verify_message", "")
+    reason = (error.reason or str(error)).lower().replace("_", " ")
+    return f"{reason}: {verify}" if verify else reason

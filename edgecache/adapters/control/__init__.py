@@ -1,0 +1,1 @@
+"""The Unix socket between the agent and its command line: one request a connection, JSON lines, then raw bytes."""

@@ -1,0 +1,103 @@
+"""The command line's end: plain blocking sockets, so that a command starts fast."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from edgecache.adapters.control.frames import END, FRAME_MAX, LENGTH, LINE_MAX, error_from_json
+from edgecache.model.errors import MalformedMessage, TimedOut, Unreachable
+
+ANSWER_TIMEOUT = 30.0
+"""Longest silence of a healthy agent: it reports progress every second of a long operation."""
+
+
+class ControlClient:
+    """One request to the local agent; a context manager."""
+
+    def __init__(self, path: Path, *, timeout: float = ANSWER_TIMEOUT) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.connect(str(path))
+        except (OSError, ValueError) as error:
+            self._socket.close()
+            hint = "start it with `edgecache run`, or name its configuration with --config"
+            if isinstance(error, PermissionError):
+                hint = f"{path} belongs to another user: use the agent's user, or sudo"
+            raise Unreachable(f"no agent answers at {path}", hint=hint) from error
+        self._file: IO[bytes] = self._socket.makefile("rb", buffering=FRAME_MAX)
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def request(self, op: str, **arguments: object) -> None:
+        """Send the request line."""
+        self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
+
+    def send_content(self, chunks: Iterable[bytes]) -> None:
+        """Send frames after the request line; stops early when the agent has already answered (with an error)."""
+        try:
+            for chunk in chunks:
+                self._socket.sendall(LENGTH.pack(len(chunk)) + chunk)
+            self._socket.sendall(END)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def replies(self) -> Iterator[dict[str, Any]]:
+        """Progress objects and last the final one; raises the typed error that the agent reports."""
+        while True:
+            reply = self._line()
+            if "error" in reply:
+                raise error_from_json(reply)
+            yield reply
+            if reply.get("ok"):
+                return
+
+    def call(self, op: str, **arguments: object) -> dict[str, Any]:
+        """Request without progress: the final reply."""
+        self.request(op, **arguments)
+        *_, last = self.replies()
+        return last
+
+    def content(self) -> Iterator[bytes]:
+        """The frames after a line with `event: content`."""
+        while True:
+            (length,) = LENGTH.unpack(self._exactly(LENGTH.size))
+            if length == 0:
+                return
+            if length > FRAME_MAX:
+                raise MalformedMessage("the agent sent an oversized frame")
+            yield self._exactly(length)
+
+    def _line(self) -> dict[str, Any]:
+        try:
+            line = self._file.readline(LINE_MAX)
+        except TimeoutError as error:
+            raise TimedOut("the agent has not answered for a while", hint="see its log") from error
+        if not line.endswith(b"\n"):
+            raise Unreachable("the agent closed the connection", hint="see its log")
+        reply = json.loads(line)
+        if not isinstance(reply, dict):
+            raise MalformedMessage("the agent sent something else than an object")
+        return reply
+
+    def _exactly(self, count: int) -> bytes:
+        data = _read(self._file, count)
+        if len(data) != count:
+            raise Unreachable("the agent closed the connection in the middle of the content")
+        return data
+
+
+def _read(file: IO[bytes], count: int) -> bytes:
+    try:
+        return file.read(count)
+    except TimeoutError as error:
+        raise TimedOut("the agent has not sent anything for a while", hint="see its log") from error

@@ -1,0 +1,1 @@
+"""The operating system: clock, log, own addresses, the identity of the device."""

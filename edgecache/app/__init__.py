@@ -1,1 +1,0 @@
-"""Use cases: thin, async, no sockets."""

@@ -1,0 +1,384 @@
+"""The state machine: own map, replicas of the others', and how news travels.
+
+Theory of operation. Own changes are collected, get one version, and one signature over the hash of the whole map. The
+push goes to the eager neighbours, who pass the very bytes on; the others hear of its head a little later (Plumtree). A
+duplicate push prunes the edge it came over, an announcement that no push follows grafts one. A push that does not
+continue what is known is not applied: the gap is pulled. Now and then a hash over all heads is compared with a random
+neighbour (Scuttlebutt), which repairs whatever got lost. Only maps of the own site are replicated.
+
+Continuity: whoever hears of its own map in a later epoch than its own (a restored card) goes on above it; hearing that
+again while running means that a second device lives under the same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgecache.core.state.config import StateConfig
+from edgecache.core.state.replica import Applied, Replica, live, over_quota
+from edgecache.core.state.tree import Tree
+from edgecache.core.vocabulary import (
+    EntryChanged,
+    Event,
+    HeadSigned,
+    Identity,
+    LinkDown,
+    LinkUp,
+    MachineName,
+    MapChanged,
+    MemberChanged,
+    MessageReceived,
+    Misbehaved,
+    Notice,
+    Outbox,
+    OwnEntriesChanged,
+    OwnEntriesWanted,
+    SignHead,
+    Started,
+    TimerFired,
+    TimerKey,
+    Warned,
+)
+from edgecache.model.ids import NodeId, node_id_to_bytes
+from edgecache.wire.codec import map_hash
+from edgecache.wire.limits import HEADS_MAX
+from edgecache.wire.messages import (
+    Entry,
+    Head,
+    MemberStatus,
+    StateDigest,
+    StatePrune,
+    StatePull,
+    StatePush,
+    StateSummary,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from edgecache.model.instant import Instant
+
+_ME = MachineName.STATE
+_FLUSH = TimerKey(_ME, "flush")
+_SUMMARY = TimerKey(_ME, "summary")
+_LAZY = TimerKey(_ME, "lazy")
+_FACT = "n/"
+"""Keys of this kind are facts about a node that other machines decide on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    """One live entry of somebody's map, and when this node received it (its own monotonic clock)."""
+
+    owner: NodeId
+    key: str
+    value: bytes
+    received: Instant
+
+
+class State:
+    """All maps of the site, as far as this node knows them."""
+
+    name = _ME
+    hears = (Started, OwnEntriesChanged, OwnEntriesWanted, HeadSigned, LinkUp, LinkDown, MemberChanged)
+    hears_messages = (StateDigest, StateSummary, StatePull, StatePrune, StatePush)
+
+    def __init__(self, me: Identity, config: StateConfig, rng: Random) -> None:
+        self._me, self._config, self._rng = me, config, rng
+        self._own = Replica(me.node, epoch=me.epoch)
+        self._dirty: dict[str, bytes | None] = {}
+        self._signing: Replica | None = None
+        self._pushed = 0
+        self._adopted = False
+        self._replicas: dict[NodeId, Replica] = {}
+        self._tree = Tree()
+        self._missing: dict[NodeId, tuple[Head, NodeId]] = {}
+        self._handlers = {
+            Started: self._started, OwnEntriesChanged: self._own_changed, OwnEntriesWanted: self._own_changed,
+            HeadSigned: self._signed, LinkUp: self._link_up, LinkDown: self._link_down, MemberChanged: self._member,
+            TimerFired: self._timer, MessageReceived: self._message,
+        }
+        self._messages = {
+            StateDigest: self._digest, StateSummary: self._summary, StatePull: self._pull, StatePrune: self._prune,
+            StatePush: self._push,
+        }
+
+    # ---- what others may look at
+
+    def entries(self, prefix: str = "") -> list[EntryView]:
+        """Live entries of all maps whose key begins with `prefix`, own ones first."""
+        return [
+            EntryView(replica.owner, entry.key, entry.value, replica.received.get(entry.key, 0.0))
+            for replica in (self._own, *self._replicas.values())
+            for entry in replica.entries.values()
+            if entry.value is not None and entry.key.startswith(prefix)
+        ]
+
+    def heads(self) -> list[Head]:
+        """Where every known map stands; own one first."""
+        return [self._own.head, *(replica.head for replica in self._replicas.values())]
+
+    def value(self, owner: NodeId, key: str) -> bytes | None:
+        """One value."""
+        replica = self._own if owner == self._me.node else self._replicas.get(owner)
+        entry = replica.entries.get(key) if replica else None
+        return entry.value if entry else None
+
+    # ---- routing
+
+    def handle(self, event: Event | Notice | MapChanged, now: Instant, out: Outbox) -> None:
+        """Take one event or notice."""
+        self._handlers[type(event)](event, now, out)  # type: ignore[operator]
+
+    def _message(self, event: MessageReceived, now: Instant, out: Outbox) -> None:
+        if event.peer in self._tree:
+            self._messages[type(event.message)](event.peer, event.message, now, out)  # type: ignore[operator]
+
+    def _timer(self, event: TimerFired, now: Instant, out: Outbox) -> None:
+        key = event.key
+        if key == _FLUSH:
+            self._flush(now, out)
+        elif key == _SUMMARY:
+            self._compare(now, out)
+        elif key == _LAZY:
+            for peer, heads in self._tree.take_announcements():
+                out.send(peer, StateDigest(heads[:HEADS_MAX]))
+        elif key.name == "missing":
+            self._still_missing(NodeId(str(key.subject)), now, out)
+
+    def _started(self, event: Started, now: Instant, out: Outbox) -> None:
+        out.timer(_SUMMARY, now + self._config.summary_interval * self._rng.random())
+
+    # ---- own map
+
+    def _own_changed(self, event: OwnEntriesChanged | OwnEntriesWanted, now: Instant, out: Outbox) -> None:
+        self._stage(event.entries, now, out)
+
+    def _stage(self, entries: Mapping[str, bytes | None], now: Instant, out: Outbox) -> None:
+        fresh = {key: value for key, value in entries.items() if self._staged(key) != value}
+        if not fresh:
+            return
+        candidate = dict(self._own.entries)
+        for key, value in (self._dirty | fresh).items():
+            candidate[key] = Entry(key, 0, value)
+        if over_quota({key: entry for key, entry in candidate.items() if entry.value is not None}):
+            text = "own readings exceed 256 keys or 16 KiB and are not shared: have fewer series"
+            out.effect(Warned("state-quota", text))
+            return
+        if not self._dirty:
+            out.timer(_FLUSH, now + self._config.flush_delay)
+        self._dirty.update(fresh)
+
+    def _staged(self, key: str) -> bytes | None:
+        if key in self._dirty:
+            return self._dirty[key]
+        entry = self._own.entries.get(key)
+        return entry.value if entry else None
+
+    def _flush(self, now: Instant, out: Outbox) -> None:
+        """Give the collected changes one version and have its head signed."""
+        if self._signing is not None:
+            out.timer(_FLUSH, now + self._config.flush_delay)
+            return
+        own, dirty = self._own, self._dirty
+        version = own.version + 1
+        entries = own.entries | {key: Entry(key, version, value) for key, value in dirty.items()}
+        self._dirty = {}
+        self._signing = Replica(own.owner, own.epoch, version, entries, map_hash=map_hash(live(entries)))
+        out.effect(SignHead(own.epoch, version, self._signing.map_hash))
+
+    def _signed(self, event: HeadSigned, now: Instant, out: Outbox) -> None:
+        signing, self._signing = self._signing, None
+        if signing is None or (event.epoch, event.version, event.map_hash) != (
+            signing.epoch, signing.version, signing.map_hash,
+        ):
+            if signing is not None:
+                lost = [entry for entry in signing.entries.values() if entry.version == signing.version]
+                self._dirty = {entry.key: entry.value for entry in lost} | self._dirty
+                out.timer(_FLUSH, now + self._config.flush_delay)
+            return
+        since = self._own.version
+        delta = tuple(entry for entry in signing.entries.values() if entry.version == signing.version)
+        push = StatePush(
+            signing.owner, signing.epoch, since, signing.version, delta, signing.map_hash, event.signature,
+            event.certificate if since == 0 else b"",
+        )
+        self._own.certificate = event.certificate
+        _, changed = self._own.apply(push, now)
+        self._spread(push, None, now, out)
+        self._tell(self._own, changed, out)
+
+    # ---- replicas
+
+    def _push(self, peer: NodeId, push: StatePush, now: Instant, out: Outbox) -> None:
+        if push.owner == self._me.node:
+            self._own_echo(push.head, now, out)
+            return
+        replica = self._replicas.get(push.owner)
+        if replica is None:
+            if push.since != 0 or len(self._replicas) >= self._config.owners_max:
+                self._want(push.head, peer, now, out)
+                return
+            replica = Replica(push.owner)
+        outcome, changed = replica.apply(push, now)
+        if outcome is Applied.NEW:
+            self._replicas[push.owner] = replica
+            replica.gone_since = None
+            self._missing.pop(push.owner, None)
+            self._tree.set_eager(peer, True)
+            self._spread(push, peer, now, out)
+            self._tell(replica, changed, out)
+        elif outcome is Applied.OLD:
+            if push.since != 0 and self._tree.set_eager(peer, False):
+                out.send(peer, StatePrune())
+        elif outcome is Applied.GAP:
+            out.send(peer, StatePull((replica.head,)))
+        elif push.since == 0:
+            out.tell(Misbehaved(peer, 5, f"the map of {push.owner} does not have the hash that was signed"))
+        else:
+            out.send(peer, StatePull((Head(push.owner, 0, 0),)))
+
+    def _own_echo(self, head: Head, now: Instant, out: Outbox) -> None:
+        """Somebody has a later version of our own map than we do: go on above it."""
+        if head.position <= (self._own.epoch, max(self._own.version, self._signing.version if self._signing else 0)):
+            return
+        if self._adopted:
+            text = "another device runs with this node's key (a cloned card?): give one a new key with `edgecache init`"
+            out.effect(Warned("cloned", text))
+        self._adopted = True
+        values = {entry.key: entry.value for entry in live(self._own.entries)} | self._dirty
+        if self._signing is not None:
+            values = {entry.key: entry.value for entry in live(self._signing.entries)} | self._dirty
+            self._signing = None
+        received = self._own.received
+        self._own = Replica(self._me.node, epoch=head.epoch + 1)
+        self._own.received = received
+        self._dirty = {key: value for key, value in values.items() if value is not None}
+        out.timer(_FLUSH, now + self._config.flush_delay)
+
+    def _spread(self, push: StatePush, source: NodeId | None, now: Instant, out: Outbox) -> None:
+        for peer in self._tree.eager():
+            if peer not in (source, push.owner):
+                out.send(peer, push)
+        if self._tree.announce(push.head, source):
+            out.timer(_LAZY, now + self._config.lazy_delay)
+
+    def _tell(self, replica: Replica, changed: tuple[str, ...], out: Outbox) -> None:
+        if not changed:
+            return
+        out.effect(MapChanged(replica.owner, changed))
+        for key in changed:
+            if key.startswith(_FACT):
+                entry = replica.entries.get(key)
+                out.tell(EntryChanged(replica.owner, key, entry.value if entry else None))
+
+    # ---- neighbours and anti-entropy
+
+    def _link_up(self, event: LinkUp, now: Instant, out: Outbox) -> None:
+        if event.hello.site != self._me.site or event.peer in self._tree:
+            return
+        self._tree.add(event.peer)
+        if self._me.node < event.peer:
+            out.send(event.peer, self._full_digest(now))
+
+    def _link_down(self, event: LinkDown, now: Instant, out: Outbox) -> None:
+        self._tree.remove(event.peer)
+
+    def _current(self, now: Instant) -> list[Replica]:
+        """The maps that take part in digests: all but those of owners that have been gone for long."""
+        horizon = now - self._config.silent_after
+        others = [r for r in self._replicas.values() if r.gone_since is None or r.gone_since > horizon]
+        return [self._own, *others]
+
+    def _full_digest(self, now: Instant) -> StateDigest:
+        return StateDigest(tuple(replica.head for replica in self._current(now))[:HEADS_MAX], complete=True)
+
+    def _hash_of_heads(self, now: Instant) -> bytes:
+        digest = hashlib.sha256()
+        for head in sorted((replica.head for replica in self._current(now)), key=lambda head: head.owner):
+            digest.update(node_id_to_bytes(head.owner) + b"%d.%d" % head.position)
+        return digest.digest()[:8]
+
+    def _compare(self, now: Instant, out: Outbox) -> None:
+        """Rare upkeep: compare with a random neighbour, forget tombstones and dead owners."""
+        out.timer(_SUMMARY, now + self._config.summary_interval * (0.75 + self._rng.random() / 2))
+        if neighbours := self._tree.neighbours():
+            out.send(self._rng.choice(neighbours), StateSummary(self._hash_of_heads(now)))
+        for replica in (self._own, *self._replicas.values()):
+            replica.sweep(now - self._config.tombstone_time)
+        for owner, replica in list(self._replicas.items()):
+            if replica.gone_since is not None and replica.gone_since + self._config.forget_after < now:
+                del self._replicas[owner]
+                out.effect(MapChanged(owner, (), gone=True))
+
+    def _summary(self, peer: NodeId, message: StateSummary, now: Instant, out: Outbox) -> None:
+        if message.hash != self._hash_of_heads(now):
+            out.send(peer, self._full_digest(now))
+
+    def _digest(self, peer: NodeId, message: StateDigest, now: Instant, out: Outbox) -> None:
+        theirs = {head.owner: head for head in message.heads}
+        for head in message.heads:
+            if head.owner == self._me.node:
+                self._own_echo(head, now, out)
+        behind = [head for head in message.heads if head.owner != self._me.node and self._is_news(head)]
+        if not message.complete:
+            for head in behind:
+                self._want(head, peer, now, out)
+            return
+        if behind:
+            out.send(peer, StatePull(tuple(self._standing(head.owner) for head in behind)))
+        for replica in self._current(now):
+            head = theirs.get(replica.owner, Head(replica.owner, 0, 0))
+            if replica.version and replica.head.position > head.position:
+                out.send(peer, replica.push_since(head.version, head.epoch))
+
+    def _is_news(self, head: Head) -> bool:
+        replica = self._replicas.get(head.owner)
+        if replica is None:
+            return head.version > 0
+        return head.position > replica.head.position
+
+    def _standing(self, owner: NodeId) -> Head:
+        replica = self._replicas.get(owner)
+        return replica.head if replica else Head(owner, 0, 0)
+
+    def _pull(self, peer: NodeId, message: StatePull, now: Instant, out: Outbox) -> None:
+        if message.graft:
+            self._tree.set_eager(peer, True)
+        for head in message.heads:
+            replica = self._own if head.owner == self._me.node else self._replicas.get(head.owner)
+            if replica is not None and replica.version and replica.head.position > head.position:
+                out.send(peer, replica.push_since(head.version, head.epoch))
+
+    def _prune(self, peer: NodeId, message: StatePrune, now: Instant, out: Outbox) -> None:
+        self._tree.set_eager(peer, False)
+
+    # ---- what was announced and has not come
+
+    def _want(self, head: Head, peer: NodeId, now: Instant, out: Outbox) -> None:
+        if head.owner not in self._missing:
+            if len(self._missing) >= self._config.owners_max:
+                return
+            out.timer(TimerKey(_ME, "missing", head.owner), now + self._config.graft_delay)
+        self._missing[head.owner] = (head, peer)
+
+    def _still_missing(self, owner: NodeId, now: Instant, out: Outbox) -> None:
+        head, peer = self._missing.pop(owner, (None, None))
+        if head is None or peer is None or not self._is_news(head):
+            return
+        if peer not in self._tree:
+            return
+        self._tree.set_eager(peer, True)
+        out.send(peer, StatePull((self._standing(owner),), graft=True))
+
+    def _member(self, event: MemberChanged, now: Instant, out: Outbox) -> None:
+        replica = self._replicas.get(event.info.node)
+        if replica is None:
+            return
+        if event.status in (MemberStatus.DEAD, MemberStatus.LEFT):
+            replica.gone_since = replica.gone_since or now
+        else:
+            replica.gone_since = None

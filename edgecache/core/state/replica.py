@@ -1,0 +1,112 @@
+"""One owner's map as this node has it, and how a push is applied: never a version skipped, the hash always checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from edgecache.model.ids import Digest, NodeId
+from edgecache.model.instant import Instant
+from edgecache.wire.codec import map_hash
+from edgecache.wire.limits import ENTRIES_MAX, OWNER_BYTES_MAX
+from edgecache.wire.messages import Entry, Head, StatePush
+
+
+class Applied(Enum):
+    """What came of a push."""
+
+    NEW = "new"
+    OLD = "old"
+    GAP = "gap"
+    WRONG = "wrong"
+
+
+@dataclass(slots=True)
+class Replica:
+    """Entries by key, the signed head that covers them, and since which version deltas can be told (`floor`)."""
+
+    owner: NodeId
+    epoch: int = 0
+    version: int = 0
+    entries: dict[str, Entry] = field(default_factory=dict)
+    received: dict[str, Instant] = field(default_factory=dict)
+    removed: dict[str, Instant] = field(default_factory=dict)
+    floor: int = 0
+    map_hash: Digest = Digest(b"")
+    signature: bytes = b""
+    certificate: bytes = b""
+    gone_since: Instant | None = None
+
+    @property
+    def head(self) -> Head:
+        """Where this replica stands."""
+        return Head(self.owner, self.epoch, self.version)
+
+    def apply(self, push: StatePush, now: Instant) -> tuple[Applied, tuple[str, ...]]:
+        """Take a push whose signature is good; returns the outcome and the keys that changed."""
+        if push.head.position <= (self.epoch, self.version):
+            return Applied.OLD, ()
+        whole = push.since == 0
+        if not whole and (push.epoch != self.epoch or push.since > self.version):
+            return Applied.GAP, ()
+        base = {} if whole else self.entries
+        merged = dict(base)
+        for entry in push.entries:
+            known = merged.get(entry.key)
+            if known is None or entry.version > known.version:
+                merged[entry.key] = entry
+        if over_quota(merged) or map_hash(live(merged)) != push.map_hash:
+            return Applied.WRONG, ()
+        changed = _changed(self.entries, merged)
+        self.entries = merged
+        self._note(changed, now)
+        self.epoch, self.version = push.epoch, push.version
+        self.floor = push.version if whole else self.floor
+        self.map_hash, self.signature = push.map_hash, push.signature
+        self.certificate = push.certificate or self.certificate
+        return Applied.NEW, changed
+
+    def push_since(self, since: int, epoch: int) -> StatePush:
+        """What somebody at (epoch, since) lacks: a delta where the tombstones since then are still here, else all."""
+        delta = epoch == self.epoch and self.floor <= since and since > 0
+        start = since if delta else 0
+        entries = tuple(e for e in self.entries.values() if e.version > start and (delta or e.value is not None))
+        certificate = b"" if delta else self.certificate
+        return StatePush(
+            self.owner, self.epoch, start, self.version, entries, self.map_hash, self.signature, certificate
+        )  # fmt: skip
+
+    def sweep(self, before: Instant) -> None:
+        """Forget tombstones older than `before`; deltas from before them can no longer be told."""
+        for key in [key for key, at in self.removed.items() if at < before]:
+            self.floor = max(self.floor, self.entries[key].version)
+            del self.removed[key], self.entries[key]
+
+    def _note(self, changed: tuple[str, ...], now: Instant) -> None:
+        for key in changed:
+            entry = self.entries.get(key)
+            if entry is None or entry.value is None:
+                self.received.pop(key, None)
+                if entry is not None:
+                    self.removed[key] = now
+            else:
+                self.received[key] = now
+                self.removed.pop(key, None)
+        for key in [key for key in self.removed if key not in self.entries]:
+            del self.removed[key]
+
+
+def live(entries: dict[str, Entry]) -> list[Entry]:
+    """The entries that are no tombstones: what the hash of a map covers, so that tombstones may be forgotten."""
+    return [entry for entry in entries.values() if entry.value is not None]
+
+
+def over_quota(entries: dict[str, Entry]) -> bool:
+    """Whether a map is larger than any owner may have."""
+    size = sum(len(key) + len(entry.value or b"") for key, entry in entries.items())
+    return len(entries) > ENTRIES_MAX or size > OWNER_BYTES_MAX
+
+
+def _changed(before: dict[str, Entry], after: dict[str, Entry]) -> tuple[str, ...]:
+    keys = [key for key, entry in after.items() if (old := before.get(key)) is None or old.version != entry.version]
+    return tuple(keys + [key for key, entry in before.items() if key not in after and entry.value is not None])

@@ -1,0 +1,213 @@
+"""What the swarm machine knows: blobs that are held or fetched, requests under way, linked peers. Shared by its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from edgecache.core.swarm.config import SwarmConfig
+from edgecache.core.swarm.picker import Picker, share_of
+from edgecache.core.swarm.scoring import Goodput, Neighbour, Peer
+from edgecache.core.vocabulary import Identity, RequestId
+from edgecache.model.content import CHUNK_BYTES, BlobInfo
+from edgecache.model.ids import BlobId, NodeId
+from edgecache.model.instant import Instant
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+NEVER: Instant = float("inf")
+
+
+class Phase(Enum):
+    """Where a fetch stands.
+
+        SEEKING -root-> ROOM -granted-> FETCHING -last chunk-> VERIFYING -ok-> (finished)
+                          ^                | store full
+                          '-- later --- PAUSED
+    """
+
+    SEEKING = "seeking"
+    ROOM = "waiting for room"
+    FETCHING = "fetching"
+    PAUSED = "store full"
+    VERIFYING = "verifying"
+
+
+@dataclass(slots=True, eq=False)
+class ChunkRequest:
+    """One FetchChunk under way."""
+
+    request: RequestId
+    blob: BlobId
+    neighbour: Neighbour
+    index: int
+    size: int
+    started: Instant
+    expected: float
+    """Seconds that it should take in all."""
+    received: int = 0
+
+    def remaining(self, now: Instant) -> float:
+        """Seconds that it should still take; once overdue, as long again as it has taken."""
+        elapsed = now - self.started
+        return self.expected - elapsed if elapsed < self.expected else elapsed
+
+
+@dataclass(slots=True, eq=False)
+class ManifestRequest:
+    """One FetchManifest under way: the root (page None) or a page."""
+
+    request: RequestId
+    blob: BlobId
+    peer: NodeId
+    page: int | None
+
+
+@dataclass(slots=True, eq=False)
+class Fetch:
+    """A wanted blob that is not complete."""
+
+    rate: Goodput
+    phase: Phase = Phase.SEEKING
+    picker: Picker | None = None
+    """Exists from the manifest root on."""
+    flights: dict[int, list[ChunkRequest]] = field(default_factory=dict)
+    """Requests under way by chunk: one, in the end-game perhaps two."""
+    manifests: dict[int | None, ManifestRequest] = field(default_factory=dict)
+    """Requests under way by page, None is the root."""
+    received: dict[NodeId, int] = field(default_factory=dict)
+    """Bytes of stored chunks by source."""
+    candidates: dict[NodeId, None] = field(default_factory=dict)
+    """Claimed providers that we are not linked to."""
+    linking: dict[NodeId, Instant] = field(default_factory=dict)
+    """Those a link was asked for, and since when."""
+    barred: dict[NodeId, None] = field(default_factory=dict)
+    """Peers that sent corrupt bytes of this blob."""
+    refresh: float = 0.0
+    """Pause before the next lookup."""
+    searched: bool = False
+    """A search for providers has come to its end: what nobody has is news by now."""
+    full: int = 0
+    """Times in a row that the store had no room."""
+    why_full: str = ""
+    told: tuple[object, ...] = ()
+    """What was last reported."""
+
+
+@dataclass(slots=True, eq=False)
+class Blob:
+    """A blob that is held, wholly or in part, or fetched."""
+
+    blob: BlobId
+    info: BlobInfo | None = None
+    have: int = 0
+    pages: int = 0
+    """Bits of the manifest pages that are here."""
+    complete: bool = False
+    neighbours: dict[NodeId, Neighbour] = field(default_factory=dict)
+    fetch: Fetch | None = None
+    announced: int = 0
+    """Chunks held as last announced."""
+    fresh: int = 0
+    """New chunks that subscribers have not heard of."""
+    flushing: bool = False
+    """A timer will tell them."""
+
+    @property
+    def wants(self) -> bool:
+        """Whether we want chunks of it from others."""
+        return self.fetch is not None and self.fetch.phase is not Phase.VERIFYING
+
+    def missing_bytes(self) -> int:
+        """Bytes of the chunks that are not here; 0 while the size is unknown."""
+        if self.info is None or not self.info.chunks:
+            return 0
+        last = self.info.chunks - 1
+        missing = ((1 << self.info.chunks) - 1) & ~self.have
+        short = CHUNK_BYTES - self.info.chunk_bytes(last) if missing >> last else 0
+        return missing.bit_count() * CHUNK_BYTES - short
+
+    def clip(self, bits: int, config: SwarmConfig) -> int:
+        """A claimed have-set within what can be true, or, before the size is known, within what we are ready to keep."""
+        count = config.unknown_chunks_max if self.info is None else self.info.chunks
+        return bits if bits.bit_length() <= count else bits & ((1 << count) - 1)
+
+    def learn(self, neighbour: Neighbour, bits: int) -> None:
+        """A neighbour holds exactly `bits`."""
+        picker = self.fetch.picker if self.fetch else None
+        if picker is not None:
+            picker.rarity.remove(neighbour.have & ~bits)
+            picker.rarity.add(bits & ~neighbour.have)
+            neighbour.whole = bits == picker.all
+        neighbour.have = bits
+
+    def reshare(self, me: NodeId) -> None:
+        """Whose share is what, after somebody began or ceased to want the blob. Other sites share among themselves."""
+        picker = self.fetch.picker if self.fetch else None
+        if picker is None or self.info is None:
+            return
+        wanting = [n.peer.node for n in self.neighbours.values() if n.wanting and n.peer.tier < 2]
+        ranks = sorted([me, *wanting])
+        picker.share = share_of(self.info.chunks, ranks.index(me), len(ranks))
+
+    def asked_of(self) -> int:
+        """Peers that something of it is asked of at this moment."""
+        return sum(1 for n in self.neighbours.values() if n.requests)
+
+
+@dataclass(slots=True, eq=False)
+class SwarmState:
+    """Everything that the parts of the machine share."""
+
+    me: Identity
+    config: SwarmConfig
+    rng: Random
+    peers: dict[NodeId, Peer] = field(default_factory=dict)
+    blobs: dict[BlobId, Blob] = field(default_factory=dict)
+    fetching: dict[BlobId, Blob] = field(default_factory=dict)
+    """Those of them that are being fetched."""
+    chunks: dict[RequestId, ChunkRequest] = field(default_factory=dict)
+    manifests: dict[RequestId, ManifestRequest] = field(default_factory=dict)
+    inflight: int = 0
+    """Bytes of the chunks asked for and not here."""
+    wake: Instant = NEVER
+    """When something may be asked for that could not at this moment."""
+    _last: int = 0
+
+    def wake_at(self, at: Instant) -> None:
+        """Something may be asked for then; the earliest such moment counts."""
+        self.wake = min(self.wake, at)
+
+    def next_request(self) -> RequestId:
+        """A number not used before."""
+        self._last += 1
+        return RequestId(self._last)
+
+    def admit(self, blob: Blob, peer: Peer) -> Neighbour | None:
+        """The peer's place in the swarm of a blob; None when there is no room for it."""
+        neighbour = blob.neighbours.get(peer.node)
+        if neighbour is not None:
+            return neighbour
+        if len(peer.blobs) >= self.config.blobs_per_peer:
+            return None
+        if len(blob.neighbours) >= self.config.neighbours_max:
+            useless = [n for n in blob.neighbours.values() if n.heard and not (n.have or n.wanting or n.requests)]
+            if not useless:
+                return None
+            self.dismiss(blob, useless[0])
+        neighbour = Neighbour(peer)
+        blob.neighbours[peer.node] = neighbour
+        peer.blobs[blob.blob] = None
+        return neighbour
+
+    def dismiss(self, blob: Blob, neighbour: Neighbour) -> None:
+        """Out of the swarm of a blob; its requests must have been taken back before."""
+        assert not neighbour.requests
+        blob.learn(neighbour, 0)
+        blob.neighbours.pop(neighbour.peer.node, None)
+        neighbour.peer.blobs.pop(blob.blob, None)
+        if neighbour.wanting:
+            blob.reshare(self.me.node)

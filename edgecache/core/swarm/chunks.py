@@ -1,0 +1,271 @@
+"""Chunks: which is asked of whom now, and what happens when it comes or does not.
+
+Theory of operation. After each event the machine fills windows: the rarest chunk that can be had from a neighbour with
+room is asked of the best such neighbour, until windows, the global bound or the rate limit are full. Locality is a hard
+tier: what a nearer neighbour holds is never asked of a farther one, even if that means waiting for room. Complete
+holders are spared in a softer way: what a partial holder will have delivered soon is left to it. When everything that
+can be had is under way, the last few chunks may be asked of a second neighbour; the first answer cancels the other.
+"""
+
+from __future__ import annotations
+
+from edgecache.core.swarm.blobs import Blob, ChunkRequest, Fetch, Phase, SwarmState
+from edgecache.core.swarm.manifests import CORRUPT_WEIGHT, bar
+from edgecache.core.swarm.picker import Picker
+from edgecache.core.swarm.scoring import Neighbour, choose
+from edgecache.core.vocabulary import (
+    CancelFetch,
+    ChunkFailed,
+    ChunkProgress,
+    FetchChunk,
+    FetchFailure,
+    LinkBusy,
+    Misbehaved,
+    Outbox,
+    RequestId,
+)
+from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.instant import Instant
+from edgecache.model.pacing import TokenBucket
+from edgecache.wire.messages import Cancel
+
+
+class Chunks:
+    """Starts, accounts for and ends chunk requests."""
+
+    def __init__(self, state: SwarmState) -> None:
+        self._state = state
+        config = state.config
+        burst = max(config.download_rate * config.download_burst, CHUNK_BYTES)
+        self._tokens = TokenBucket(config.download_rate, burst)
+        self._turn = 0
+
+    # ---- asking
+
+    def pump(self, now: Instant, out: Outbox) -> None:
+        """Fill the windows, one chunk of each fetch in turn."""
+        blobs = [blob for blob in self._state.fetching.values() if blob.fetch and blob.fetch.phase is Phase.FETCHING]
+        hungry = [blob for blob in blobs if blob.fetch and blob.fetch.picker and blob.fetch.picker.missing]
+        if hungry:
+            self._turn = (self._turn + 1) % len(hungry)
+            hungry = hungry[self._turn :] + hungry[: self._turn]
+        while hungry and self._may_start(now):
+            hungry = [blob for blob in hungry if self._may_start(now) and self._start_one(blob, now, out)]
+
+    def _may_start(self, now: Instant) -> bool:
+        if self._state.inflight + CHUNK_BYTES > self._state.config.inflight_bytes_max and self._state.inflight:
+            return False
+        if wait := self._tokens.wait(now):
+            self._state.wake_at(now + wait)
+            return False
+        return True
+
+    def _start_one(self, blob: Blob, now: Instant, out: Outbox) -> bool:
+        """Ask for one chunk of a blob, if there is one to ask for and somebody with room for it."""
+        fetch, info = blob.fetch, blob.info
+        assert fetch is not None and info is not None and fetch.picker is not None
+        usable = []
+        for neighbour in blob.neighbours.values():
+            if neighbour.have:
+                if neighbour.peer.cooling(now):
+                    self._state.wake_at(neighbour.peer.cool_until)
+                else:
+                    usable.append(neighbour)
+        ready = [neighbour for neighbour in usable if neighbour.peer.has_room()]
+        if not ready:
+            return False
+        if fetch.picker.todo:
+            found = self._select(fetch.picker, usable, ready)
+            if found is not None:
+                self._ask(blob, fetch, *found, now, out)
+                return True
+        return self._double(blob, fetch, fetch.picker, ready, now, out)
+
+    def _select(self, picker: Picker, usable: list[Neighbour], ready: list[Neighbour]) -> tuple[int, Neighbour] | None:
+        """A chunk and whom to ask for it: the nearest tier that has something that no nearer one holds."""
+        config, rng = self._state.config, self._state.rng
+        nearer = 0
+        for tier in sorted({neighbour.peer.tier for neighbour in usable}):
+            here = [neighbour for neighbour in ready if neighbour.peer.tier == tier]
+            same = [neighbour for neighbour in usable if neighbour.peer.tier == tier]
+            index = picker.pick(self._offer(picker, here, same) & ~nearer, rng, config.random_first) if here else None
+            if index is not None:
+                holders = [neighbour for neighbour in here if neighbour.have >> index & 1]
+                return index, choose(holders, CHUNK_BYTES, rng, config.exploration)
+            for neighbour in same:
+                nearer |= neighbour.have
+        return None
+
+    def _offer(self, picker: Picker, ready: list[Neighbour], usable: list[Neighbour]) -> int:
+        """What may be asked of those with room: all that the partial holders have; of the complete ones what partial
+        holders without room will not have delivered about as soon."""
+        offer = 0
+        whole = [neighbour for neighbour in ready if neighbour.whole]
+        for neighbour in ready:
+            if not neighbour.whole:
+                offer |= neighbour.have
+        if whole:
+            soonest = min(neighbour.score(CHUNK_BYTES) for neighbour in whole)
+            spared = 0
+            for neighbour in usable:
+                if not neighbour.whole and neighbour.score(CHUNK_BYTES) <= soonest:
+                    spared |= neighbour.have
+            offer |= picker.all & ~spared
+        return offer
+
+    def _ask(
+        self, blob: Blob, fetch: Fetch, index: int, neighbour: Neighbour, now: Instant, out: Outbox
+    ) -> None:
+        assert blob.info is not None and fetch.picker is not None
+        peer, size = neighbour.peer, blob.info.chunk_bytes(index)
+        unit = min(peer.unit(), CHUNK_BYTES)
+        request = ChunkRequest(
+            self._state.next_request(), blob.blob, neighbour, index, size, now, peer.expected(size)
+        )
+        timeout = peer.timeout(min(unit, size))
+        if not peer.busy:
+            peer.busy = True
+            out.tell(LinkBusy(peer.node, True))
+        peer.asked(size, now)
+        fetch.rate.begin(now)
+        fetch.picker.asked(index)
+        fetch.flights.setdefault(index, []).append(request)
+        neighbour.requests += 1
+        self._state.chunks[request.request] = request
+        self._state.inflight += size
+        self._tokens = self._tokens.take(size, now)
+        out.effect(FetchChunk(request.request, peer.node, blob.blob, index, unit, timeout))
+
+    def _double(
+        self, blob: Blob, fetch: Fetch, picker: Picker, ready: list[Neighbour], now: Instant, out: Outbox
+    ) -> bool:
+        """End-game: ask a second neighbour for a chunk that is late, when only a few are left and all are under way."""
+        config, flights = self._state.config, fetch.flights
+        limit = max(config.endgame_chunks, int(picker.all.bit_length() * config.endgame_fraction))
+        if not flights or len(flights) > limit or picker.obtainable():
+            return False
+        for index, requests in flights.items():
+            late = requests[0]
+            if len(requests) > 1:
+                continue
+            others = [n for n in ready if n is not late.neighbour and n.have >> index & 1]
+            if others:
+                best = min(others, key=lambda n: n.peer.expected(late.size))
+                if best.peer.expected(late.size) * config.endgame_gain < late.remaining(now):
+                    self._ask(blob, fetch, index, best, now, out)
+                    return True
+                self._state.wake_at(now + config.endgame_check)
+        return False
+
+    # ---- what came of it
+
+    def progress(self, event: ChunkProgress, now: Instant) -> None:
+        """A unit arrived."""
+        request = self._state.chunks.get(event.request)
+        if request is not None and request.received < event.received <= request.size:
+            request.neighbour.peer.delivered(event.received - request.received, now)
+            self._state.inflight -= event.received - request.received
+            request.received = event.received
+
+    def stored(self, request_id: RequestId, now: Instant, out: Outbox) -> ChunkRequest | None:
+        """A chunk is here: account for it, cancel its other request; None when it was not under way."""
+        request = self._state.chunks.get(request_id)
+        if request is None:
+            return None
+        rest = request.size - request.received
+        request.neighbour.peer.delivered(rest, now)
+        self._state.inflight -= rest
+        request.received = request.size
+        request.neighbour.peer.well()
+        self._take(request, now)
+        fetch = self._fetch_of(request)
+        if fetch is not None:
+            for other in fetch.flights.pop(request.index, []):
+                self._cancel(other, now, out)
+            fetch.rate.delivered(request.size, now)
+            if not fetch.flights:
+                fetch.rate.end(now)
+        return request
+
+    def failed(self, event: ChunkFailed, now: Instant, out: Outbox) -> Blob | None:
+        """A chunk did not come: to be asked of others; returns the blob whose store is full, if that is why."""
+        request = self._state.chunks.get(event.request)
+        if request is None:
+            return None
+        self._take(request, now)
+        blob = self._state.fetching.get(request.blob)
+        if event.reason in (FetchFailure.REFUSED, FetchFailure.NOT_FOUND):
+            self._tokens = self._tokens.take(-request.size, now)
+        if event.reason is FetchFailure.STORE_FULL:
+            return blob
+        self._blame(blob, request, event, now, out)
+        return None
+
+    def give_up(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        """Nothing of it is wanted any more: take all requests back."""
+        assert blob.fetch is not None
+        for request in [request for requests in blob.fetch.flights.values() for request in requests]:
+            self._cancel(request, now, out)
+
+    def take_back(self, neighbour: Neighbour, blob: Blob, now: Instant, out: Outbox, *, linked: bool) -> None:
+        """Nothing is awaited of this neighbour any more: its chunks of this blob are to be asked of others."""
+        fetch = blob.fetch
+        if fetch is None:
+            return
+        mine = [r for requests in fetch.flights.values() for r in requests if r.neighbour is neighbour]
+        for request in mine:
+            self._cancel(request, now, out, tell=linked)
+
+    def _blame(
+        self, blob: Blob | None, request: ChunkRequest, event: ChunkFailed, now: Instant, out: Outbox
+    ) -> None:
+        neighbour, config = request.neighbour, self._state.config
+        peer = neighbour.peer
+        match event.reason:
+            case FetchFailure.TIMEOUT:
+                peer.strike(now)
+            case FetchFailure.CORRUPT:
+                why = f"sent a corrupt chunk {request.index} of {request.blob}"
+                out.tell(Misbehaved(peer.node, CORRUPT_WEIGHT, why))
+                if blob is not None:
+                    self.take_back(neighbour, blob, now, out, linked=True)
+                    bar(blob, peer.node, config.barred_max)
+            case FetchFailure.NOT_FOUND:
+                if blob is not None and neighbour.peer.node in blob.neighbours:
+                    blob.learn(neighbour, neighbour.have & ~(1 << request.index))
+                peer.denials += 1
+                if peer.denials >= config.denials_max:
+                    peer.strike(now)
+            case FetchFailure.REFUSED:
+                peer.rest(min(event.retry_after or config.cool_min, config.retry_after_max), now)
+            case _:
+                peer.rest(config.cool_min, now)
+
+    def _fetch_of(self, request: ChunkRequest) -> Fetch | None:
+        blob = self._state.fetching.get(request.blob)
+        return blob.fetch if blob is not None else None
+
+    def _cancel(self, request: ChunkRequest, now: Instant, out: Outbox, *, tell: bool = True) -> None:
+        if request.request not in self._state.chunks:
+            return
+        self._take(request, now)
+        out.effect(CancelFetch(request.request))
+        if tell:
+            out.send(request.neighbour.peer.node, Cancel(request.blob, (request.index,)))
+
+    def _take(self, request: ChunkRequest, now: Instant) -> None:
+        """A request is no longer under way; its chunk is to be asked for again unless somebody else is."""
+        del self._state.chunks[request.request]
+        rest = request.size - request.received
+        self._state.inflight -= rest
+        request.neighbour.requests -= 1
+        request.neighbour.peer.released(rest, now)
+        fetch = self._fetch_of(request)
+        if fetch is None or fetch.picker is None:
+            return
+        requests = fetch.flights.get(request.index)
+        if requests is not None and request in requests:
+            requests.remove(request)
+            if not requests:
+                del fetch.flights[request.index]
+                fetch.picker.failed(request.index)

@@ -1,0 +1,129 @@
+"""Settings of the swarm machine; times in seconds, sizes in bytes, rates in bytes per second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgecache.model.content import CHUNK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmConfig:
+    """Each default with its cost both ways and where it comes from."""
+
+    download_rate: int = 0
+    """Bytes a second fetched from all peers together; 0 is unlimited."""
+    download_burst: float = 0.25
+    """Seconds of that rate saved up while nothing is fetched. More: burstier; less: idle moments are lost. Guess."""
+
+    # ---- who is asked
+
+    sources_wanted: int = 16
+    """Links are sought while fewer neighbours of a blob have something. More: more sources, more have-traffic. Guess."""
+    neighbours_max: int = 64
+    """Peers whose have-set of one blob is kept or that hear of ours: above the links that membership allows."""
+    blobs_per_peer: int = 256
+    """Blobs that one peer may subscribe to; beyond it gets answers, but no news. Bounds memory."""
+    candidates_max: int = 64
+    """Claimed providers of one blob that are remembered; as many as one directory answer has."""
+    barred_max: int = 64
+    """Peers remembered, per blob, for having sent corrupt bytes of it."""
+    fetches_max: int = 64
+    """Fetches under way at once; more are refused with a sentence. Each may hold 16 sources' have-sets."""
+    unknown_chunks_max: int = 65536
+    """Before the manifest tells the size, only so many chunks (16 GiB) of a claimed have-set are kept: 8 KiB a peer."""
+    link_patience: float = 10.0
+    """A link that was asked for and did not come is given up after this. Above a dial with its handshake."""
+    refresh_min: float = 0.5
+    """First pause before providers are looked up again: leechers that start together must find each other. Guess."""
+    refresh_max: float = 10.0
+    """... doubled up to this: a returned holder is found within it."""
+    link_idle: float = 5.0
+    """A link over which nothing was asked for so long no longer counts as busy."""
+
+    # ---- what is told
+
+    delta_delay: float = 0.075
+    """New chunks are collected for so long before subscribers hear of them. Less: fresher rarity, more messages. Guess."""
+    delta_chunks: int = 8
+    """... or until there are so many."""
+    have_repeat: float = 5.0
+    """Our whole have-set goes to one peer at most once in this time. Above any round trip, or two nodes would answer
+    each other for ever; below `refresh_max`, or an unheard question would not be repeated."""
+    announce_steps: int = 10
+    """A partial holding is announced at its first chunk and at each such part. More: truer claims, more traffic."""
+
+    # ---- which chunk
+
+    random_first: int = 4
+    """The first chunks are any, not the rarest: there must soon be something to give (BitTorrent; Legout IMC 2006)."""
+    endgame_chunks: int = 4
+    """The last so many chunks may be asked of a second peer (libtorrent, aria2)."""
+    endgame_fraction: float = 0.02
+    """... or this part of the blob, if that is more. More: shorter tail, more duplicates."""
+    endgame_gain: float = 2.0
+    """A duplicate must be expected so many times sooner than what is under way. 1: doubles needlessly between equals."""
+    endgame_check: float = 0.1
+    """How often that is looked at again while nothing arrives."""
+
+    # ---- from whom
+
+    exploration: float = 0.07
+    """Part of the choices made at random, so that an estimate that went wrong is corrected (5-10 %: design)."""
+    whole_bias: float = 2.0
+    """A partial holder is preferred to a complete one unless it is so many times slower: the publisher is spared for
+    chunks that only it has. More: fewer seed uploads, slower when partial holders are weak. Measured in simulation."""
+    near_prior: float = 4e6
+    """Goodput assumed of an unmeasured peer of our site: modest Wi-Fi. Guess; the first chunk corrects it."""
+    far_prior: float = 5e5
+    """... and of another site: a slow uplink, so that the first units are small (64 KiB)."""
+    goodput_span: float = 0.25
+    """Deliveries of so many busy seconds make half of the new estimate. Less: nervous; more: late. Guess."""
+
+    # ---- how much at once
+
+    window_bytes_max: int = 4 * 1024**2
+    """In flight from one peer at most, whatever was measured: 16 chunks, the window that nodes advertise."""
+    inflight_bytes_max: int = 16 * 1024**2
+    """In flight from all peers: bounds the receiver's memory. 1 s at 128 Mbit/s."""
+    window_slack: float = 0.05
+    """Added to the round trip in the bandwidth-delay product: time to verify and store a chunk on a small device."""
+    window_gain: float = 1.25
+    """The window asks for a little more than was measured, so that it can grow (BBR's probing gain)."""
+    unit_min: int = 16 * 1024
+    """Smallest Block2 unit. Smaller: less head-of-line blocking, more round trips (design section 4)."""
+    unit_time: float = 0.15
+    """A unit takes at most this at the measured rate (design section 4)."""
+    pages_in_flight: int = 2
+    """Manifest pages (32 KiB) fetched at once."""
+
+    # ---- when it goes wrong
+
+    timeout_factor: float = 4.0
+    """A unit may take so many times what is expected. Less: false alarms; more: stalls last longer. Guess."""
+    timeout_min: float = 5.0
+    """... but at least this: a busy peer's disk, a lost Wi-Fi beacon."""
+    timeout_max: float = 60.0
+    manifest_timeout: float = 5.0
+    """A manifest root or page is at most 40 KiB."""
+    cool_min: float = 1.0
+    """Pause with a peer after a time-out, doubled each time in a row ..."""
+    cool_max: float = 30.0
+    """... up to this."""
+    denials_max: int = 4
+    """4.04s in a row for chunks that a peer claimed; then it is treated as if it timed out."""
+    retry_after_max: float = 60.0
+    """Longest Max-Age of a refusal that is believed."""
+    store_retry: float = 5.0
+    """Pause of a fetch whose chunk did not fit on the disk."""
+    store_tries: int = 12
+    """... so many times without one chunk stored in between; then the fetch fails: one minute."""
+
+    def __post_init__(self) -> None:
+        assert self.sources_wanted <= self.neighbours_max
+        assert self.refresh_min <= self.refresh_max
+        assert self.have_repeat < self.refresh_max, "an unheard question must be asked again"
+        assert self.unit_min <= CHUNK_BYTES and self.unit_min & (self.unit_min - 1) == 0
+        assert CHUNK_BYTES <= self.window_bytes_max <= self.inflight_bytes_max
+        assert self.timeout_min <= self.timeout_max
+        assert self.whole_bias >= 1 and self.endgame_gain >= 1

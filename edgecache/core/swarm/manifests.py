@@ -1,0 +1,168 @@
+"""The manifest of a wanted blob: its root from one source, its pages from several."""
+
+from __future__ import annotations
+
+from edgecache.core.swarm.blobs import Blob, Fetch, ManifestRequest, Phase, SwarmState
+from edgecache.core.swarm.picker import Picker
+from edgecache.core.swarm.reports import announce, report
+from edgecache.core.swarm.scoring import Neighbour
+from edgecache.core.vocabulary import (
+    CancelFetch,
+    FetchFailure,
+    FetchManifest,
+    ManifestFailed,
+    ManifestStored,
+    Misbehaved,
+    Outbox,
+    RoomWanted,
+)
+from edgecache.model.content import BlobInfo
+from edgecache.model.ids import NodeId
+from edgecache.model.instant import Instant
+
+CORRUPT_WEIGHT = 5
+"""Bytes that fail their digest: twice bans."""
+
+
+class Manifests:
+    """Asks for roots and pages, and takes what comes."""
+
+    def __init__(self, state: SwarmState) -> None:
+        self._state = state
+
+    def pump(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        """Ask for the root or for pages, as far as there is need, room and somebody to ask."""
+        fetch = blob.fetch
+        assert fetch is not None
+        if fetch.phase is Phase.SEEKING:
+            if not fetch.manifests:
+                self._ask(blob, fetch, None, now, out)
+        elif fetch.phase is Phase.FETCHING and blob.info is not None and blob.pages.bit_count() < blob.info.pages:
+            for page in range(blob.info.pages):
+                if len(fetch.manifests) >= self._state.config.pages_in_flight:
+                    return
+                if not blob.pages >> page & 1 and page not in fetch.manifests:
+                    self._ask(blob, fetch, page, now, out)
+
+    def known(self, blob: Blob, info: BlobInfo) -> None:
+        """The size of a wanted blob is known: chunks can be counted."""
+        fetch = blob.fetch
+        assert fetch is not None
+        blob.info = info
+        picker = fetch.picker = Picker(info.chunks, blob.have)
+        blob.have = picker.have
+        for page in range(info.pages):
+            if blob.pages >> page & 1:
+                picker.cover(info.page_range(page))
+        for neighbour in blob.neighbours.values():
+            bits, neighbour.have = blob.clip(neighbour.have, self._state.config), 0
+            blob.learn(neighbour, bits)
+        blob.reshare(self._state.me.node)
+
+    def want_room(self, blob: Blob, out: Outbox) -> None:
+        """Before chunks are asked for, the store must have room for what is missing."""
+        assert blob.fetch is not None
+        blob.fetch.phase = Phase.ROOM
+        report(blob, out)
+        out.tell(RoomWanted(blob.blob, blob.missing_bytes()))
+
+    def stored(self, event: ManifestStored, out: Outbox) -> Blob | None:
+        """A root or a page came; returns the blob if that was awaited."""
+        request = self._state.manifests.pop(event.request, None)
+        blob = self._state.fetching.get(request.blob) if request is not None else None
+        if request is None or blob is None or blob.fetch is None or event.info.blob != blob.blob:
+            return None
+        blob.fetch.manifests.pop(request.page, None)
+        if (peer := self._state.peers.get(request.peer)) is not None:
+            peer.well()
+        if request.page is None:
+            if blob.fetch.phase is Phase.SEEKING:
+                blob.have |= event.have.bits
+                self.known(blob, event.info)
+                announce(blob, self._state.config.announce_steps, out)
+                self.want_room(blob, out)
+        elif blob.fetch.picker is not None and blob.info is not None:
+            blob.pages |= 1 << request.page
+            blob.fetch.picker.cover(blob.info.page_range(request.page))
+        return blob
+
+    def failed(self, event: ManifestFailed, now: Instant, out: Outbox) -> Blob | None:
+        """A root or a page did not come; returns the blob whose store is full, if that is why."""
+        request = self._state.manifests.pop(event.request, None)
+        blob = self._state.fetching.get(request.blob) if request is not None else None
+        if request is None or blob is None or blob.fetch is None:
+            return None
+        blob.fetch.manifests.pop(request.page, None)
+        if event.reason is FetchFailure.STORE_FULL:
+            return blob
+        self._blame(blob, request, event.reason, now, out)
+        return None
+
+    def cancel(self, blob: Blob, out: Outbox) -> None:
+        """Nothing of it is wanted any more."""
+        assert blob.fetch is not None
+        for request in blob.fetch.manifests.values():
+            self._state.manifests.pop(request.request, None)
+            out.effect(CancelFetch(request.request))
+        blob.fetch.manifests.clear()
+
+    def lost(self, blob: Blob, neighbour: Neighbour, out: Outbox) -> None:
+        """The link to a neighbour is gone: what was asked of it is to be asked of others."""
+        assert blob.fetch is not None
+        for request in [r for r in blob.fetch.manifests.values() if r.peer == neighbour.peer.node]:
+            del blob.fetch.manifests[request.page]
+            self._state.manifests.pop(request.request, None)
+            out.effect(CancelFetch(request.request))
+
+    def _blame(self, blob: Blob, request: ManifestRequest, reason: FetchFailure, now: Instant, out: Outbox) -> None:
+        peer, neighbour = self._state.peers.get(request.peer), blob.neighbours.get(request.peer)
+        if peer is None:
+            return
+        if reason is FetchFailure.TIMEOUT:
+            peer.strike(now)
+        elif reason is FetchFailure.CORRUPT:
+            what = "root" if request.page is None else f"page {request.page}"
+            out.tell(Misbehaved(peer.node, CORRUPT_WEIGHT, f"sent a corrupt manifest {what} of {blob.blob}"))
+            bar(blob, peer.node, self._state.config.barred_max)
+        elif reason is FetchFailure.NOT_FOUND and neighbour is not None:
+            lost = neighbour.have if request.page is None or blob.info is None else self._page_bits(blob, request.page)
+            blob.learn(neighbour, neighbour.have & ~lost)
+            neighbour.heard = False
+        else:
+            peer.rest(self._state.config.cool_min, now)
+
+    def _ask(self, blob: Blob, fetch: Fetch, page: int | None, now: Instant, out: Outbox) -> None:
+        wanted = -1 if page is None else self._page_bits(blob, page)
+        holders = [n for n in blob.neighbours.values() if n.have & wanted]
+        for neighbour in holders:
+            if neighbour.peer.cooling(now):
+                self._state.wake_at(neighbour.peer.cool_until)
+        holders = [n for n in holders if not n.peer.cooling(now)]
+        if not holders:
+            return
+        nearest = min(n.peer.tier for n in holders)
+        holders = [n for n in holders if n.peer.tier == nearest]
+        asked = [request.peer for request in fetch.manifests.values()]
+        holders = [n for n in holders if n.peer.node not in asked] or holders
+        peer = self._state.rng.choice(holders).peer
+        request = ManifestRequest(self._state.next_request(), blob.blob, peer.node, page)
+        fetch.manifests[page] = self._state.manifests[request.request] = request
+        timeout = self._state.config.manifest_timeout + peer.rtt
+        out.effect(FetchManifest(request.request, peer.node, blob.blob, page, timeout))
+
+    def _page_bits(self, blob: Blob, page: int) -> int:
+        assert blob.info is not None
+        chunks = blob.info.page_range(page)
+        return (1 << chunks.stop) - (1 << chunks.start)
+
+
+def bar(blob: Blob, node: NodeId, most: int) -> None:
+    """Ask this peer for nothing of this blob any more; its requests must have been taken back by the caller."""
+    fetch = blob.fetch
+    if fetch is None:
+        return
+    while len(fetch.barred) >= most:
+        del fetch.barred[next(iter(fetch.barred))]
+    fetch.barred[node] = None
+    if (neighbour := blob.neighbours.get(node)) is not None:
+        blob.learn(neighbour, 0)

@@ -1,0 +1,170 @@
+"""Which chunk: rarest first among what can be had, at random among equals.
+
+Theory of operation. All sets of chunks are bits of one integer, so that union, difference and count cost one pass over
+a few hundred machine words, and nothing ever walks over all chunks. How many neighbours hold each chunk is counted in
+the same way: plane j holds bit j of every chunk's count ("bit-sliced"), so that one more holder is a ripple-carry
+addition over log2(neighbours) planes, and the rarest of a set are found by one descent from the highest plane.
+Leechers that begin together would ask the publisher for the same chunks; each therefore prefers its own share among
+equally rare ones: a contiguous part, by its rank among those that want the blob. Nobody depends on the others
+agreeing about that; where they do, the publisher sends each chunk once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+def nth_bit(bits: int, nth: int) -> int:
+    """Index of the `nth` (from 0) set bit; there must be more than `nth`."""
+    at, width = 0, bits.bit_length()
+    while width > 1:
+        half = width >> 1
+        low = bits & ((1 << half) - 1)
+        count = low.bit_count()
+        if nth < count:
+            bits, width = low, half
+        else:
+            nth -= count
+            bits >>= half
+            at += half
+            width -= half
+    return at
+
+
+def random_bit(bits: int, rng: Random) -> int:
+    """Index of one set bit, each with the same probability; `bits` must not be 0."""
+    return nth_bit(bits, rng.randrange(bits.bit_count()))
+
+
+def bit_indexes(bits: int, most: int) -> tuple[int, ...]:
+    """The lowest `most` set bits."""
+    out = []
+    while bits and len(out) < most:
+        low = bits & -bits
+        out.append(low.bit_length() - 1)
+        bits ^= low
+    return tuple(out)
+
+
+def share_of(count: int, rank: int, parts: int) -> int:
+    """The chunks that the `rank`-th of `parts` equal leechers asks for first: a contiguous part of 0..count-1."""
+    low, high = rank * count // parts, (rank + 1) * count // parts
+    return (1 << high) - (1 << low)
+
+
+class Rarity:
+    """For each chunk, how many neighbours hold it; bit-sliced."""
+
+    __slots__ = ("_planes",)
+
+    def __init__(self) -> None:
+        self._planes: list[int] = []
+
+    def add(self, bits: int) -> None:
+        """One more neighbour holds each of `bits`."""
+        planes = self._planes
+        for level, plane in enumerate(planes):
+            if not bits:
+                return
+            planes[level] = plane ^ bits
+            bits &= plane
+        if bits:
+            planes.append(bits)
+
+    def remove(self, bits: int) -> None:
+        """One neighbour less holds each of `bits`, which must have been added before."""
+        planes = self._planes
+        for level, plane in enumerate(planes):
+            if not bits:
+                return
+            planes[level] = plane ^ bits
+            bits &= ~plane
+        assert not bits, "a chunk was taken from a neighbour that did not hold it"
+
+    def held(self) -> int:
+        """Chunks that at least one neighbour holds."""
+        out = 0
+        for plane in self._planes:
+            out |= plane
+        return out
+
+    def rarest(self, among: int) -> int:
+        """Those of `among` that the fewest neighbours hold."""
+        for plane in reversed(self._planes):
+            fewer = among & ~plane
+            if fewer:
+                among = fewer
+        return among
+
+    def count(self, index: int) -> int:
+        """How many neighbours hold chunk `index`."""
+        return sum((plane >> index & 1) << level for level, plane in enumerate(self._planes))
+
+
+class Picker:
+    """The chunks of one blob that is being fetched: which are here, asked for, or to be asked for."""
+
+    __slots__ = ("all", "covered", "flying", "have", "rarity", "share", "todo")
+
+    def __init__(self, count: int, have: int) -> None:
+        self.all = (1 << count) - 1
+        self.have = have & self.all
+        self.covered = 0
+        """Chunks whose manifest page is here: only these can be verified."""
+        self.flying = 0
+        self.todo = 0
+        """Covered, not here and not asked for."""
+        self.share = self.all
+        self.rarity = Rarity()
+
+    @property
+    def missing(self) -> int:
+        """Chunks that are not here."""
+        return self.all & ~self.have
+
+    def cover(self, chunks: range) -> None:
+        """A manifest page is here, and lists these chunks."""
+        self.covered |= (1 << chunks.stop) - (1 << chunks.start)
+        self._review()
+
+    def asked(self, index: int) -> None:
+        """Chunk `index` is asked of somebody."""
+        bit = 1 << index
+        self.flying |= bit
+        self.todo &= ~bit
+
+    def stored(self, index: int) -> None:
+        """Chunk `index` is here."""
+        bit = 1 << index
+        self.have |= bit
+        self.flying &= ~bit
+        self.todo &= ~bit
+
+    def failed(self, index: int) -> None:
+        """Nobody is asked for chunk `index` any more, and it did not come."""
+        self.flying &= ~(1 << index)
+        self._review()
+
+    def obtainable(self) -> int:
+        """Chunks to be asked for that somebody holds."""
+        return self.todo & self.rarity.held()
+
+    def nowhere(self) -> int:
+        """Missing chunks that no neighbour holds and nobody is asked for."""
+        return self.missing & ~self.flying & ~self.rarity.held()
+
+    def pick(self, among: int, rng: Random, random_first: int = 0) -> int | None:
+        """One of `among` that is to be asked for; None when there is none."""
+        among &= self.todo
+        if not among:
+            return None
+        if random_first and self.have.bit_count() < random_first:
+            return random_bit(among & self.share or among, rng)
+        rarest = self.rarity.rarest(among)
+        return random_bit(rarest & self.share or rarest, rng)
+
+    def _review(self) -> None:
+        self.todo = self.covered & ~self.have & ~self.flying

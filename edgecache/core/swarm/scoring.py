@@ -1,0 +1,202 @@
+"""Which peer: what is known of each linked peer's speed, and the choice among several that hold a chunk.
+
+Theory of operation. Goodput is a delivery rate: bytes that arrived over an interval in which something was asked for,
+so that our own queueing at a peer does not look like slowness. From it follow the window (a little more than the
+bandwidth-delay product), the unit size, the time-out and the expected finish of one more chunk:
+(bytes we wait for + its own) / goodput + round trip. Two holders are drawn at random and the better one is asked
+(power of two choices, Mitzenmacher 2001): nobody's estimate has to be right, and leechers do not stampede.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgecache.core.swarm.config import SwarmConfig
+from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.ids import BlobId, NodeId
+from edgecache.model.instant import Instant
+
+if TYPE_CHECKING:
+    from random import Random
+
+_SHORTEST = 1e-6
+"""Intervals are at least this, so that a simulated instant delivery divides."""
+
+_FASTEST = 1e10
+"""Rates beyond this say nothing."""
+
+
+@dataclass(slots=True, eq=False)
+class Goodput:
+    """A delivery rate over the time in which something was under way, smoothed by busy time."""
+
+    span: float
+    rate: float | None = None
+    _since: Instant | None = None
+    _bytes: int = 0
+
+    def begin(self, now: Instant) -> None:
+        """Something is asked for; nothing changes when something already was."""
+        if self._since is None:
+            self._since, self._bytes = now, 0
+
+    def delivered(self, size: int, now: Instant) -> None:
+        """So many bytes arrived."""
+        self._bytes += size
+        if self._since is not None and now - self._since >= self.span:
+            self._sample(now)
+
+    def end(self, now: Instant) -> None:
+        """Nothing is under way any more."""
+        if self._bytes:
+            self._sample(now)
+        self._since = None
+
+    def punish(self) -> None:
+        """Nothing came for a whole time-out."""
+        if self.rate is not None:
+            self.rate /= 2
+        self._bytes = 0
+
+    def _sample(self, now: Instant) -> None:
+        assert self._since is not None
+        seconds = max(now - self._since, _SHORTEST)
+        rate = min(self._bytes / seconds, _FASTEST)
+        if self.rate is None:
+            self.rate = rate
+        else:
+            self.rate += (rate - self.rate) * seconds / (seconds + self.span)
+        self._since, self._bytes = now, 0
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A linked peer, as a source of chunks of any blob."""
+
+    node: NodeId
+    tier: int
+    rtt: float
+    slots: int
+    """Chunk requests that it accepts at once."""
+    config: SwarmConfig
+    goodput: Goodput
+    requests: int = 0
+    queued: int = 0
+    """Bytes that we wait for from it."""
+    strikes: int = 0
+    denials: int = 0
+    cool_until: Instant = float("-inf")
+    busy: bool = False
+    used: Instant = float("-inf")
+    blobs: dict[BlobId, None] = field(default_factory=dict)
+    """Blobs that it is a neighbour of."""
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second: measured, or assumed from its tier."""
+        if self.goodput.rate is not None:
+            return max(self.goodput.rate, 1.0)
+        return self.config.far_prior if self.tier >= 2 else self.config.near_prior
+
+    def expected(self, size: int) -> float:
+        """Seconds until `size` more bytes would be here."""
+        return (self.queued + size) / self.rate + self.rtt
+
+    def window(self) -> float:
+        """Bytes that we may wait for before another chunk is asked for."""
+        if self.goodput.rate is None:
+            return 2 * CHUNK_BYTES
+        config = self.config
+        pipe = config.window_gain * self.rate * (self.rtt + config.window_slack)
+        return min(pipe + CHUNK_BYTES, config.window_bytes_max)
+
+    def cooling(self, now: Instant) -> bool:
+        """Whether it is left alone for now."""
+        return now < self.cool_until
+
+    def has_room(self) -> bool:
+        """Whether one more chunk may be asked of it."""
+        return self.requests == 0 or (self.requests < self.slots and self.queued < self.window())
+
+    def unit(self) -> int:
+        """Size of the units in which it is asked for a chunk: a power of two."""
+        fits = self.rate * self.config.unit_time
+        if fits >= CHUNK_BYTES:
+            return CHUNK_BYTES
+        return max(self.config.unit_min, 1 << int(max(fits, 1.0)).bit_length() - 1)
+
+    def timeout(self, unit: int) -> float:
+        """Seconds that a unit may take, asked for now."""
+        config = self.config
+        return min(max(config.timeout_factor * self.expected(unit), config.timeout_min), config.timeout_max)
+
+    def asked(self, size: int, now: Instant) -> None:
+        """A chunk of `size` bytes is asked of it."""
+        self.goodput.begin(now)
+        self.requests += 1
+        self.queued += size
+        self.used = now
+
+    def delivered(self, size: int, now: Instant) -> None:
+        """`size` bytes of what was asked for arrived."""
+        self.queued -= size
+        self.goodput.delivered(size, now)
+        self.used = now
+
+    def released(self, rest: int, now: Instant) -> None:
+        """A request ended, `rest` bytes of it will not come."""
+        self.requests -= 1
+        self.queued -= rest
+        if not self.requests:
+            self.goodput.end(now)
+
+    def well(self) -> None:
+        """It did what was asked."""
+        self.strikes = self.denials = 0
+
+    def rest(self, seconds: float, now: Instant) -> None:
+        """Leave it alone for so long, at least."""
+        self.cool_until = max(self.cool_until, now + seconds)
+
+    def strike(self, now: Instant) -> None:
+        """It failed us: demoted, and left alone for longer each time in a row."""
+        self.goodput.punish()
+        self.rest(min(self.config.cool_min * 2.0**self.strikes, self.config.cool_max), now)
+        self.strikes = min(self.strikes + 1, 16)
+
+
+@dataclass(slots=True, eq=False)
+class Neighbour:
+    """A linked peer in the swarm of one blob."""
+
+    peer: Peer
+    have: int = 0
+    """Bits of the chunks that it claims."""
+    whole: bool = False
+    heard: bool = False
+    """Its whole have-set has come over this link."""
+    wanting: bool = False
+    """It wants to hear what we get."""
+    told_at: Instant | None = None
+    """When it last got our whole have-set."""
+    requests: int = 0
+
+    def score(self, size: int) -> float:
+        """Expected finish; complete holders are handicapped, to be spared for what only they have."""
+        seconds = self.peer.expected(size)
+        return seconds * self.peer.config.whole_bias if self.whole else seconds
+
+
+def choose(holders: Sequence[Neighbour], size: int, rng: Random, exploration: float) -> Neighbour:
+    """Whom of several holders of a chunk to ask for it; `holders` must not be empty."""
+    if len(holders) == 1:
+        return holders[0]
+    first = rng.randrange(len(holders))
+    if rng.random() < exploration:
+        return holders[first]
+    second = rng.randrange(len(holders) - 1)
+    second += second >= first
+    one, other = holders[first], holders[second]
+    return one if one.score(size) <= other.score(size) else other

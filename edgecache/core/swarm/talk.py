@@ -1,0 +1,127 @@
+"""Who holds what: the conversation of Have messages about one blob.
+
+Theory of operation. Whoever wants a blob opens with its own whole have-set and `wanting`; whoever holds some of it
+answers with its own, and says in turn whether it wants. From then on each tells the other what is new, in batches,
+as long as the other wants. A whole set is repeated to one peer only after `have_repeat`, so that two openings that cross
+are not answered twice, and one that got lost with a link is answered when it is repeated.
+"""
+
+from __future__ import annotations
+
+from edgecache.core.swarm.blobs import Blob, SwarmState
+from edgecache.core.swarm.scoring import Neighbour, Peer
+from edgecache.core.vocabulary import MachineName, Outbox, TimerKey
+from edgecache.model.have import HaveSet
+from edgecache.model.ids import BlobId, NodeId
+from edgecache.model.instant import Instant
+from edgecache.wire.messages import Have
+
+_NOTHING = HaveSet()
+
+
+def flush_timer(blob: BlobId) -> TimerKey:
+    """Fires when subscribers of a blob should hear what is new."""
+    return TimerKey(MachineName.SWARM, "flush", blob)
+
+
+class Talk:
+    """Sends and takes Have messages."""
+
+    def __init__(self, state: SwarmState) -> None:
+        self._state = state
+
+    def open(self, blob: Blob, peer: Peer, now: Instant, out: Outbox) -> None:
+        """Ask a linked peer what it holds, and tell it what we do; nothing when it was told a moment ago."""
+        neighbour = self._state.admit(blob, peer)
+        if neighbour is not None and not self._told_lately(neighbour, now):
+            self._tell(blob, neighbour, now, out)
+
+    def received(self, sender: NodeId, message: Have, now: Instant, out: Outbox) -> None:
+        """A peer's have-set: a claim, kept within bounds."""
+        peer = self._state.peers.get(sender)
+        if peer is None:
+            return
+        blob = self._state.blobs.get(message.blob)
+        if blob is None:
+            if message.wanting and message.full:
+                out.send(sender, Have(message.blob, _NOTHING, full=True, wanting=False))
+            return
+        neighbour = blob.neighbours.get(sender)
+        if neighbour is None:
+            if not message.wanting and not (blob.wants and message.have):
+                return
+            neighbour = self._state.admit(blob, peer)
+            if neighbour is None:
+                if message.wanting and message.full:
+                    out.send(sender, Have(blob.blob, HaveSet(blob.have), full=True, wanting=False))
+                return
+        self._learn(blob, neighbour, message)
+        if message.wanting and (neighbour.told_at is None or message.full and not self._told_lately(neighbour, now)):
+            self._tell(blob, neighbour, now, out)
+        self._forget_if_useless(blob, neighbour)
+
+    def stored(self, blob: Blob, index: int, now: Instant, out: Outbox) -> None:
+        """A new chunk is here: subscribers hear of it soon."""
+        blob.fresh |= 1 << index
+        if blob.fresh.bit_count() >= self._state.config.delta_chunks:
+            self.flush(blob, out)
+        elif not blob.flushing and any(n.wanting for n in blob.neighbours.values()):
+            blob.flushing = True
+            out.timer(flush_timer(blob.blob), now + self._state.config.delta_delay)
+
+    def flush(self, blob: Blob, out: Outbox) -> None:
+        """Tell subscribers what is new to them."""
+        if blob.flushing:
+            blob.flushing = False
+            out.clear(flush_timer(blob.blob))
+        wants = blob.wants
+        for neighbour in blob.neighbours.values():
+            news = blob.fresh & ~neighbour.have if neighbour.wanting and neighbour.told_at is not None else 0
+            if news:
+                out.send(neighbour.peer.node, Have(blob.blob, HaveSet(news), full=False, wanting=wants))
+        blob.fresh = 0
+
+    def hush(self, blob: Blob, out: Outbox) -> None:
+        """We want no more of it: say so, with the last news; forget who only gave."""
+        if blob.flushing:
+            blob.flushing = False
+            out.clear(flush_timer(blob.blob))
+        for neighbour in list(blob.neighbours.values()):
+            if neighbour.told_at is not None:
+                news = HaveSet(blob.fresh) if neighbour.wanting else _NOTHING
+                out.send(neighbour.peer.node, Have(blob.blob, news, full=False, wanting=False))
+            self._forget_if_useless(blob, neighbour)
+        blob.fresh = 0
+
+    def restate(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        """What we hold changed at a stroke (a file was put, a blob removed): tell all who listen."""
+        blob.fresh = 0
+        for neighbour in list(blob.neighbours.values()):
+            if neighbour.wanting or neighbour.told_at is not None:
+                self._tell(blob, neighbour, now, out)
+            self._forget_if_useless(blob, neighbour)
+
+    def _learn(self, blob: Blob, neighbour: Neighbour, message: Have) -> None:
+        if neighbour.wanting != message.wanting:
+            neighbour.wanting = message.wanting
+            blob.reshare(self._state.me.node)
+        if blob.fetch is None or neighbour.peer.node in blob.fetch.barred:
+            return
+        bits = blob.clip(message.have.bits, self._state.config)
+        if message.full:
+            neighbour.heard = blob.info is not None or bits == message.have.bits
+        blob.learn(neighbour, bits if message.full else neighbour.have | bits)
+
+    def _tell(self, blob: Blob, neighbour: Neighbour, now: Instant, out: Outbox) -> None:
+        neighbour.told_at = now
+        out.send(neighbour.peer.node, Have(blob.blob, HaveSet(blob.have), full=True, wanting=blob.wants))
+
+    def _told_lately(self, neighbour: Neighbour, now: Instant) -> bool:
+        return neighbour.told_at is not None and now - neighbour.told_at < self._state.config.have_repeat
+
+    def _forget_if_useless(self, blob: Blob, neighbour: Neighbour) -> None:
+        """A neighbour that neither wants nor gives makes room for others."""
+        if neighbour.wanting or neighbour.requests:
+            return
+        if not blob.wants or (neighbour.heard and not neighbour.have):
+            self._state.dismiss(blob, neighbour)

@@ -1,0 +1,226 @@
+"""Chunks and manifests between the links and the store, as the core orders: fetch, verify, store, serve."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from typing import TYPE_CHECKING
+
+from edgecache.core import vocabulary as v
+from edgecache.model.errors import (
+    EdgecacheError,
+    MalformedMessage,
+    NotFound,
+    Refused,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    TimedOut,
+)
+from edgecache.model.ids import BlobId, Digest, NodeId
+from edgecache.ports import Refusal
+from edgecache.wire.manifest import info_of
+
+if TYPE_CHECKING:
+    from edgecache.daemon.driver import Driver
+
+log = logging.getLogger(__name__)
+
+TURN_TIMEOUT = 60.0
+"""Longest wait of an asked unit for its turn; the asker has given up long before."""
+
+
+def failure_of(error: EdgecacheError) -> v.FetchFailure:
+    """How the core names what went wrong with a request."""
+    if isinstance(error, NotFound):
+        return v.FetchFailure.NOT_FOUND
+    if isinstance(error, Refused):
+        return v.FetchFailure.REFUSED
+    if isinstance(error, TimedOut):
+        return v.FetchFailure.TIMEOUT
+    if isinstance(error, StoreCorrupt | MalformedMessage):
+        return v.FetchFailure.CORRUPT
+    if isinstance(error, StoreError):
+        return v.FetchFailure.STORE_FULL
+    return v.FetchFailure.LINK_LOST
+
+
+class Transfers:
+    """Requests under way in both directions, by their number."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._fetching: dict[v.RequestId, asyncio.Task[None]] = {}
+        self._storing: set[v.RequestId] = set()
+        self._turns: dict[v.RequestId, asyncio.Future[Refusal | None]] = {}
+        self._sending: dict[tuple[NodeId, BlobId, int, int], v.RequestId] = {}
+        self._numbers = itertools.count(1)
+
+    # ---- fetching
+
+    def fetch_manifest(self, effect: v.FetchManifest) -> None:
+        """Effect FetchManifest."""
+        self._start(effect.request, self._manifest(effect))
+
+    def fetch_chunk(self, effect: v.FetchChunk) -> None:
+        """Effect FetchChunk."""
+        self._start(effect.request, self._chunk(effect))
+
+    def cancel(self, effect: v.CancelFetch) -> None:
+        """Effect CancelFetch; what has arrived already is stored all the same."""
+        task = self._fetching.pop(effect.request, None)
+        if task is not None and effect.request not in self._storing:
+            task.cancel()
+
+    def _start(self, request: v.RequestId, work: object) -> None:
+        task = self._driver.spawn(work)  # type: ignore[arg-type]
+        self._fetching[request] = task
+        task.add_done_callback(lambda _: self._fetching.pop(request, None))
+
+    async def _manifest(self, effect: v.FetchManifest) -> None:
+        driver, store = self._driver, self._driver.store
+        try:
+            data = await driver.links.fetch_manifest(effect.peer, effect.blob, effect.page, effect.timeout)
+            if effect.page is None:
+                stored = await driver.in_store(lambda: store.begin(effect.blob, data, pin=False))
+                await driver.in_store(store.set_wanted, effect.blob, True)
+            else:
+                await driver.in_store(store.put_page, effect.blob, effect.page, data)
+                stored = await driver.in_store(store.blob, effect.blob)
+        except EdgecacheError as error:
+            log.debug("manifest of %s from %s: %s", effect.blob, effect.peer, error)
+            driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, failure_of(error)))
+            return
+        driver.post(v.ManifestStored(effect.request, effect.peer, stored.info, effect.page, stored.have))
+
+    async def _chunk(self, effect: v.FetchChunk) -> None:
+        driver, store = self._driver, self._driver.store
+        started = driver.clock.now()
+        try:
+            digest = store.chunk_digest(effect.blob, effect.index)
+            size = info_of(store.root(effect.blob)).chunk_bytes(effect.index)
+            data = await self._units(effect, digest, size)
+            elapsed = driver.clock.now() - started
+            self._storing.add(effect.request)
+            await driver.in_store(store.put_chunk, effect.blob, effect.index, data)
+        except EdgecacheError as error:
+            log.debug("chunk %d of %s from %s: %s", effect.index, effect.blob, effect.peer, error)
+            wait = getattr(error, "retry_after", 0.0)
+            driver.post(v.ChunkFailed(effect.request, effect.blob, effect.index, failure_of(error), wait))
+            return
+        finally:
+            self._storing.discard(effect.request)
+        driver.post(v.ChunkStored(effect.request, effect.blob, effect.index, size, elapsed))
+
+    async def _units(self, effect: v.FetchChunk, digest: Digest, size: int) -> bytes | bytearray:
+        links = self._driver.links
+        if effect.unit >= size:
+            return await links.fetch_unit(
+                effect.peer, effect.blob, effect.index, digest, 0, size, effect.timeout
+            )
+        data = bytearray()
+        while len(data) < size:
+            want = min(effect.unit, size - len(data))
+            unit = await links.fetch_unit(
+                effect.peer, effect.blob, effect.index, digest, len(data), want, effect.timeout
+            )
+            if len(unit) != want:
+                raise MalformedMessage(f"asked for {want} bytes of a chunk, got {len(unit)}")
+            data += unit
+            if len(data) < size:
+                self._driver.post(v.ChunkProgress(effect.request, len(data)))
+        return data
+
+    def verify(self, effect: v.VerifyBlob) -> None:
+        """Effect VerifyBlob."""
+        self._driver.spawn(self._verified(effect.blob))
+
+    async def _verified(self, blob: BlobId) -> None:
+        driver = self._driver
+        try:
+            ok = await driver.in_store(driver.store.verify_whole, blob)
+        except NotFound:
+            return
+        except StoreFull:
+            await asyncio.sleep(5.0)
+            self._driver.spawn(self._verified(blob))
+            return
+        driver.post(v.BlobVerified(blob, ok))
+
+    def evict(self, effect: v.EvictBlob) -> None:
+        """Effect EvictBlob."""
+        self._driver.spawn(self._evicted(effect.blob))
+
+    async def _evicted(self, blob: BlobId) -> None:
+        driver = self._driver
+        try:
+            freed = await driver.in_store(driver.store.remove, blob)
+            log.info("evicted %s, %d bytes freed", blob, freed)
+        except NotFound:
+            log.debug("%s was gone before it could be evicted", blob)
+        driver.post(v.BlobGone(blob))
+
+    def finished(self, report: v.FetchFinished) -> None:
+        """A wanted blob is here, or given up: no need to go on after a restart."""
+        self._driver.spawn(self._unwanted(report.blob))
+
+    async def _unwanted(self, blob: BlobId) -> None:
+        try:
+            await self._driver.in_store(self._driver.store.set_wanted, blob, False)
+        except EdgecacheError as error:
+            log.debug("set_wanted %s: %s", blob, error)
+
+    # ---- serving
+
+    async def serve_unit(
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int
+    ) -> bytes | Refusal:
+        """Queue with the core, wait for the turn, read verified bytes."""
+        driver = self._driver
+        request = v.RequestId(next(self._numbers))
+        turn: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+        self._turns[request] = turn
+        try:
+            if driver.store.chunk_digest(blob, index) != digest:
+                raise NotFound("that chunk is not in that blob")
+            driver.post(v.UnitAsked(request, peer, blob, index, size))
+            async with asyncio.timeout(TURN_TIMEOUT):
+                refusal = await turn
+            if refusal is not None:
+                return refusal
+            data = await driver.in_store(driver.store.read, blob, index, offset, size)
+        except (NotFound, StoreCorrupt, TimeoutError):
+            driver.post(v.UnitWithdrawn(request))
+            return Refusal()
+        except BaseException:
+            driver.post(v.UnitWithdrawn(request))
+            raise
+        finally:
+            self._turns.pop(request, None)
+        self._sending[(peer, blob, index, offset)] = request
+        return data
+
+    def serve(self, effect: v.ServeUnit) -> None:
+        """Effect ServeUnit."""
+        self._turn(effect.request, None)
+
+    def refuse(self, effect: v.RefuseUnit) -> None:
+        """Effect RefuseUnit."""
+        self._turn(effect.request, Refusal(effect.retry_after))
+
+    def _turn(self, request: v.RequestId, answer: Refusal | None) -> None:
+        turn = self._turns.get(request)
+        if turn is not None and not turn.done():
+            turn.set_result(answer)
+
+    def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None:
+        """The last byte of a unit went to the socket."""
+        request = self._sending.pop((peer, blob, index, offset), None)
+        if request is not None:
+            self._driver.post(v.UnitServed(request))
+
+    def peer_link_closed(self, peer: NodeId) -> None:
+        """Units that were on their way over a link that is gone."""
+        for key in [key for key in self._sending if key[0] == peer]:
+            self._driver.post(v.UnitWithdrawn(self._sending.pop(key)))

@@ -1,0 +1,36 @@
+"""Token buckets: a rate limit over bytes, as pure arithmetic on instants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgecache.model.instant import Instant
+
+_ROUNDING = 1.0
+"""A level within one byte of zero counts as zero, so that a timer set for that moment is never too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBucket:
+    """Allows `rate` bytes a second (0: unlimited) with up to `burst` saved; one item may overdraw it, and is waited for."""
+
+    rate: float
+    burst: float
+    level: float = 0.0
+    at: Instant = 0.0
+
+    def _level(self, now: Instant) -> float:
+        return min(self.burst, self.level + max(0.0, now - self.at) * self.rate)
+
+    def wait(self, now: Instant) -> float:
+        """Seconds until something may be taken; 0 when it may be now."""
+        if not self.rate:
+            return 0.0
+        level = self._level(now)
+        return 0.0 if level > -_ROUNDING else -level / self.rate
+
+    def take(self, amount: float, now: Instant) -> TokenBucket:
+        """The bucket after `amount` bytes; a negative amount gives back what was not used."""
+        if not self.rate:
+            return self
+        return replace(self, level=min(self.burst, self._level(now) - amount), at=now)

@@ -1,0 +1,96 @@
+"""A blob being put: written as it comes, its manifest made on the way, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.errors import StoreError
+from edgecache.ports import StoredBlob
+from edgecache.store.files import Files
+from edgecache.store.room import Room
+from edgecache.wire.manifest import Manifest, ManifestBuilder
+
+Adopt = Callable[[Path, Manifest, str, bool], StoredBlob]
+"""Makes a synced draft a blob: (file, manifest, name, pin); raises StoreError and leaves the draft to be removed."""
+
+
+class DiskDraft:
+    """Implements `ports.Draft`. Used by one thread. After an error nothing of it is left, and it takes no more."""
+
+    def __init__(self, path: Path, files: Files, room: Room, adopt: Adopt, *, sync_bytes: int) -> None:
+        self._path = path
+        self._files = files
+        self._room = room
+        self._adopt = adopt
+        self._sync_bytes = sync_bytes
+        self._manifest = ManifestBuilder()
+        self._partial = bytearray()
+        self._unsynced = 0
+        self._descriptor: int | None = files.create(path)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append; raises StoreFull, or UsageError beyond the largest blob there may be."""
+        view = memoryview(data).cast("B")
+        try:
+            while view:
+                if not self._partial and len(view) >= CHUNK_BYTES:
+                    self._append(view[:CHUNK_BYTES])
+                    view = view[CHUNK_BYTES:]
+                    continue
+                taken = view[: CHUNK_BYTES - len(self._partial)]
+                self._partial += taken
+                view = view[len(taken) :]
+                if len(self._partial) == CHUNK_BYTES:
+                    self._append_partial()
+        except BaseException:
+            self.abort()
+            raise
+
+    def commit(self, *, name: str, pin: bool) -> StoredBlob:
+        """The blob; durable when this returns. Nothing of it is left when this raises."""
+        try:
+            if self._partial:
+                self._append_partial()
+            self._files.sync(self._open)
+            return self._adopt(self._path, self._manifest.finish(), name, pin)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Leave no trace; harmless after commit."""
+        if self._descriptor is None:
+            return
+        self._files.close(self._descriptor)
+        self._descriptor = None
+        with suppress(StoreError):  # the next start removes it
+            self._files.unlink(self._path)
+        self._room.give_back(self._manifest.size, written=self._manifest.size)
+
+    @property
+    def _open(self) -> int:
+        if self._descriptor is None:
+            raise StoreError("this draft has ended", hint="put the file again")
+        return self._descriptor
+
+    def _append_partial(self) -> None:
+        piece, self._partial = self._partial, bytearray()
+        self._append(piece)
+
+    def _append(self, piece: bytearray | memoryview) -> None:
+        offset, size = self._manifest.size, len(piece)
+        self._room.ask(size)
+        try:
+            self._files.write_at(self._open, piece, offset)
+            self._manifest.update(piece)
+        except BaseException:
+            self._room.give_back(size, written=0)
+            raise
+        self._room.wrote(size)
+        self._unsynced += size
+        # Else the last sync would have all of a large file before it, and so would every other commit of that time.
+        if self._unsynced >= self._sync_bytes:
+            self._files.sync(self._open)
+            self._unsynced = 0

@@ -1,0 +1,250 @@
+"""The file operations of the store: all of them, so that they can be counted, recorded and made to fail in one place."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from edgecache.model.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_BUSY = {errno.EWOULDBLOCK, errno.EACCES}
+
+
+def store_error(what: str, error: OSError) -> StoreError:
+    """What the failure of an operation means to the user of a store."""
+    reason = f"{what}: {error.strerror or error}"
+    if error.errno in _FULL:
+        return StoreFull(reason, hint="free some space on that disk; the store goes on by itself")
+    if error.errno == errno.ENOENT:
+        return StoreCorrupt(reason, hint="something outside edgecache removed it; nobody else may change this directory")
+    if error.errno == errno.EROFS:
+        return StoreError(reason, hint="the disk is read-only; Linux does that to a failing one: see `dmesg`")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StoreError(reason, hint="the data directory must belong to the user that runs edgecache")
+    return StoreError(reason, hint="see `dmesg` for what the disk says")
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise store_error(what, error) from error
+
+
+class Files:
+    """File operations below one directory. Every OSError leaves as a StoreError; bytes written and syncs are counted."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.written = 0
+        self.fsyncs = 0
+        self._counting = threading.Lock()
+        self._lock: int | None = None
+
+    def count(self, *, written: int = 0, fsyncs: int = 0) -> None:
+        """Add to the totals; the index reports here what SQLite does."""
+        with self._counting:
+            self.written += written
+            self.fsyncs += fsyncs
+
+    # ---- the directory
+
+    def make(self, directory: Path) -> None:
+        """Create a directory, durably, if it is not there; only its owner may look into it."""
+        with _translated(f"creating {directory}"):
+            if not directory.is_dir():
+                directory.mkdir(mode=0o700, parents=True)
+                self.sync_directory(directory.parent)
+
+    def lock(self, path: Path) -> None:
+        """Own the directory until `unlock` or the end of the process; StoreBusy names the process that does."""
+        with _translated(f"locking {path}"):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            if error.errno in _BUSY:
+                raise StoreBusy(
+                    f"{path.parent} is in use by process {owner}",
+                    hint="stop that agent first, or give this one its own data directory",
+                ) from error
+            raise store_error(f"locking {path}", error) from error
+        self._lock = descriptor
+
+    def unlock(self) -> None:
+        """Give the directory up."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def free(self) -> int:
+        """Bytes that an ordinary user may still write to this file system."""
+        with _translated(f"asking for the free space of {self.root}"):
+            found = os.statvfs(self.root)
+        return found.f_bavail * found.f_frsize
+
+    def sizes(self, directory: Path) -> dict[str, int]:
+        """Name and size of each plain file of a directory."""
+        with _translated(f"listing {directory}"), os.scandir(directory) as entries:
+            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file(follow_symlinks=False)}
+
+    def size(self, path: Path) -> int:
+        """Size of a file; 0 when it does not exist."""
+        with _translated(f"asking for the size of {path}"):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                return 0
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Replace `new` by `old`; durable after `sync_directory`."""
+        with _translated(f"renaming {old}"):
+            old.replace(new)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file if it is there."""
+        with _translated(f"removing {path}"):
+            path.unlink(missing_ok=True)
+
+    def sync_directory(self, directory: Path) -> None:
+        """Make names that were added to or removed from a directory durable."""
+        with _translated(f"syncing {directory}"):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        self.count(fsyncs=1)
+
+    # ---- one file
+
+    def create(self, path: Path) -> int:
+        """A descriptor of a new, empty file."""
+        with _translated(f"creating {path}"):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def open(self, path: Path, *, write: bool) -> int:
+        """A descriptor; opening to write creates what is not there."""
+        flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
+        with _translated(f"opening {path}"):
+            return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor; what was written is not synced by this."""
+        with suppress(OSError):
+            os.close(descriptor)
+
+    def write_at(self, descriptor: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write all of `data`."""
+        left = memoryview(data).cast("B")
+        with _translated("writing"):
+            while left:
+                done = os.pwrite(descriptor, left, offset)
+                self.count(written=done)
+                left, offset = left[done:], offset + done
+
+    def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
+        """`size` bytes, or fewer at the end of the file."""
+        with _translated("reading"):
+            data = os.pread(descriptor, size, offset)
+            while data and len(data) < size:
+                more = os.pread(descriptor, size - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+        return data
+
+    def sync(self, descriptor: int) -> None:
+        """Make the bytes and the size of a file durable."""
+        with _translated("syncing"):
+            os.fdatasync(descriptor)
+        self.count(fsyncs=1)
+
+    def data_ranges(self, descriptor: int) -> list[tuple[int, int]]:
+        """The parts of a file, as (first, end), that were ever written; all of it where the file system cannot say."""
+        found: list[tuple[int, int]] = []
+        with _translated("looking for holes"):
+            end = os.fstat(descriptor).st_size
+            at = 0
+            while at < end:
+                try:
+                    first = os.lseek(descriptor, at, os.SEEK_DATA)
+                    at = os.lseek(descriptor, first, os.SEEK_HOLE)
+                except OSError as error:
+                    if error.errno == errno.ENXIO:
+                        break
+                    if error.errno == errno.EINVAL:
+                        return [(0, end)]
+                    raise
+                found.append((first, at))
+        return found
+
+
+class _Open:
+    __slots__ = ("descriptor", "stale", "users")
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.users = 0
+        self.stale = False
+
+
+class OpenFiles:
+    """Descriptors kept open between uses: at most `limit` idle ones, the least recently used goes."""
+
+    def __init__(self, files: Files, limit: int) -> None:
+        self._files = files
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._open: OrderedDict[tuple[Path, bool], _Open] = OrderedDict()
+
+    @contextmanager
+    def use(self, path: Path, *, write: bool = False) -> Iterator[int]:
+        """A descriptor that nobody closes while it is in use."""
+        with self._lock:
+            entry = self._open.get((path, write))
+            if entry is None:
+                entry = self._open[(path, write)] = _Open(self._files.open(path, write=write))
+            self._open.move_to_end((path, write))
+            entry.users += 1
+        try:
+            yield entry.descriptor
+        finally:
+            with self._lock:
+                entry.users -= 1
+                if entry.stale and not entry.users:
+                    self._files.close(entry.descriptor)
+                self._shrink(self._limit)
+
+    def drop(self, path: Path) -> None:
+        """Forget the descriptors of a file that is removed or replaced; who uses one goes on."""
+        with self._lock:
+            for write in (False, True):
+                entry = self._open.pop((path, write), None)
+                if entry is not None:
+                    entry.stale = True
+                    if not entry.users:
+                        self._files.close(entry.descriptor)
+
+    def close(self) -> None:
+        """Close all that nobody uses."""
+        with self._lock:
+            self._shrink(0)
+
+    def _shrink(self, limit: int) -> None:
+        if len(self._open) <= limit:
+            return
+        for key in [key for key, entry in self._open.items() if not entry.users][: len(self._open) - limit]:
+            self._files.close(self._open.pop(key).descriptor)

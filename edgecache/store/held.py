@@ -1,0 +1,80 @@
+"""What the store knows in memory of a blob that it holds."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from edgecache.model.content import PAGE_CHUNKS, BlobInfo
+from edgecache.model.have import HaveSet
+from edgecache.model.ids import BlobId
+from edgecache.ports import StoredBlob
+from edgecache.store.index import BlobRow, MapRow
+
+NAME_CHARACTERS_MAX = 128
+"""A name is for a line of `ls`."""
+
+_PAGE_MASK = (1 << PAGE_CHUNKS) - 1
+
+
+class Held:
+    """A blob. `shown` is replaced as a whole, so a reader needs no lock; all else belongs to the store's lock."""
+
+    __slots__ = ("fresh", "named", "root", "shown", "unmapped", "verified")
+
+    def __init__(self, shown: StoredBlob, root: bytes, *, named: bool = False) -> None:
+        self.shown = shown
+        self.root = root
+        self.verified = HaveSet()
+        """Chunks whose bytes were read back from the disk and hashed by this process."""
+        self.fresh: list[int] = []
+        """Chunks that are written and not synced."""
+        self.unmapped: set[int] = set()
+        """Manifest pages that have chunks which are synced and not in the map."""
+        self.named = named
+        """The directory entry of the data file is durable."""
+
+    @property
+    def info(self) -> BlobInfo:
+        """The blob's id, size and digest."""
+        return self.shown.info
+
+    @property
+    def written(self) -> int:
+        """Bytes of the chunks that are here."""
+        return held_bytes(self.info, self.shown.have)
+
+    def change(self, **fields: Any) -> StoredBlob:
+        """Show these fields from now on."""
+        self.shown = replace(self.shown, **fields)
+        return self.shown
+
+
+def held_bytes(info: BlobInfo, have: HaveSet) -> int:
+    """Bytes of these chunks of a blob."""
+    count = len(have)
+    if not count:
+        return 0
+    last = info.chunks - 1
+    return count * info.chunk_bytes(0) - (info.chunk_bytes(0) - info.chunk_bytes(last) if last in have else 0)
+
+
+def map_rows(blob: BlobId, have: HaveSet, pages: Iterable[int]) -> list[MapRow]:
+    """The rows of the chunk map for some manifest pages."""
+    return [MapRow(blob, page, have.bits >> page * PAGE_CHUNKS & _PAGE_MASK) for page in pages]
+
+
+def row_of(shown: StoredBlob, root: bytes) -> BlobRow:
+    """A blob as the index keeps it."""
+    return BlobRow(
+        shown.info.blob, root, shown.complete, shown.pinned, shown.wanted, shown.name, shown.added
+    )
+
+
+def clean_name(name: str) -> str:
+    """A file name as it may be shown: the last part of a path, no control or direction characters, bounded."""
+    last = name.rstrip("/").rpartition("/")[2]
+    shown = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(one)[0] == "C" else one for one in last)
+    return shown[:NAME_CHARACTERS_MAX]
