@@ -112,6 +112,19 @@ class ChunkStore(Protocol):
     def close(self) -> None: ...
 
 
+class NodeMemory(Protocol):
+    """What a node remembers between starts besides blobs; the store on disk keeps it."""
+
+    def meta_get(self, key: str) -> bytes | None: ...
+    def meta_set(self, key: str, value: bytes, *, durable: bool = True) -> None:
+        """Without `durable` it survives a kill at once, a power cut only after the next durable change."""
+        ...
+
+    def next_epoch(self) -> int:
+        """The boot epoch of this start: above those of all earlier starts, durably."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a unit is not served: `retry_after` 0 is 4.04, else 5.03 with that Max-Age."""
@@ -189,6 +202,10 @@ class Signer(Protocol):
     certificate: bytes
 
     def sign_head(self, epoch: int, version: int, map_hash: Digest) -> bytes: ...
+    def knows(self, owner: NodeId) -> bool:
+        """Whether a push of this owner can be verified without its certificate."""
+        ...
+
     def verify_push(self, push: StatePush) -> bool:
         """The certificate (carried, or seen before) is of this mesh and names the owner, and the signature holds."""
         ...

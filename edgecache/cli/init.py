@@ -73,24 +73,37 @@ mqtt:
 @click.option("--site", metavar="LABEL", default="default", help="Which devices are near each other [default].")
 @click.option("--data-dir", metavar="DIR", help="Key, certificate and cache [root: /var/lib/edgecache, else ~/.local].")
 @click.option("--port", metavar="PORT", default="5684", help="TCP port to listen on; 0: any free one [default: 5684].")
+@click.option("--key-only", is_flag=True, help="Use the configuration that exists; only make the key.")
 @pass_session
-def init(session: Session, name: str | None, site: str, data_dir: str | None, port: str) -> None:
+def init(session: Session, name: str | None, site: str, data_dir: str | None, port: str, key_only: bool) -> None:
     """Write a configuration file and make this node's key. Nothing that exists is overwritten."""
-    from edgecache.adapters.pki.files import PUBLIC, IdentityFiles, write_whole
+    if key_only:
+        where = session.config().data_dir
+        _finish(session, session.config_path, where, f"the configuration is {session.config_path}")
+        return
+    from edgecache.adapters.pki.files import PUBLIC, write_whole
 
     path = session.named_config or _usual_path()
     if path.exists():
-        raise AlreadyThere(f"{path}: there is a configuration already", hint="edit it, or name another file with -c")
+        hint = "edit it, name another file with -c, or make just the key with --key-only"
+        raise AlreadyThere(f"{path}: there is a configuration already", hint=hint)
     where = Path(os.path.abspath(Path(data_dir).expanduser() if data_dir else _usual_data_dir()))  # noqa: PTH100
     text = _configuration(name, site, where, port)
-    node, made = _key(IdentityFiles(where))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path.parent / SCHEMA_FILE, _schema(), PUBLIC)
     write_whole(path, text.encode(), PUBLIC)
+    _finish(session, path, where, f"wrote {path}")
+
+
+def _finish(session: Session, path: Path, data_dir: Path, done: str) -> None:
+    """Make the key and say so. It comes last: a run that was interrupted before is completed with --key-only."""
+    from edgecache.adapters.pki.files import IdentityFiles
+
+    node, made = _key(IdentityFiles(data_dir))
     if not made:
-        session.output.note(f"kept the key that is in {where}")
-    data = {"config": str(path), "data_dir": str(where), "node": node, "key_made": made}
-    session.output.result(data, f"wrote {path}\nthis is node {node}, its data is in {where}\n{_next(session, path)}")
+        session.output.note(f"kept the key that is in {data_dir}")
+    data = {"config": str(path), "data_dir": str(data_dir), "node": node, "key_made": made}
+    session.output.result(data, f"{done}\nthis is node {node}, its data is in {data_dir}\n{_next(session, path)}")
 
 
 def _usual_path() -> Path:

@@ -11,6 +11,16 @@ COMMANDS = {
     "init": "edgecache.cli.init:init",
     "mesh": "edgecache.cli.mesh:mesh",
     "config": "edgecache.cli.config:config",
+    "run": "edgecache.cli.run:run",
+    "status": "edgecache.cli.views:status",
+    "peers": "edgecache.cli.views:peers",
+    "put": "edgecache.cli.blobs:put",
+    "get": "edgecache.cli.blobs:get",
+    "ls": "edgecache.cli.blobs:ls",
+    "pin": "edgecache.cli.blobs:pin",
+    "unpin": "edgecache.cli.blobs:unpin",
+    "rm": "edgecache.cli.blobs:rm",
+    "readings": "edgecache.cli.views:readings",
     "id": "edgecache.cli.id:blob_id",
 }
 """In the order of the help. Modules named here import nothing heavy at their top: `--help` loads them all."""

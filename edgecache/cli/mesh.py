@@ -63,7 +63,7 @@ def _give(session: Session, output: str | None, pem: bytes, data: Mapping[str, o
 @click.option("--force", is_flag=True, help="Leave the mesh that this node is in.")
 @pass_session
 def create(session: Session, force: bool) -> None:
-    """Start a new mesh on this device, with this node as its first member.
+    """Start a new mesh, with this node as its first.
 
     The CA key stays in data_dir/mesh/ca.key: whoever has it decides who is a member. Back it up.
     """
@@ -95,7 +95,7 @@ def create(session: Session, force: bool) -> None:
 @click.option("-o", "--output", metavar="FILE", help="Where to write the request [default: standard output].")
 @pass_session
 def request(session: Session, output: str | None) -> None:
-    """Ask to become a member: prints a request that contains the public key."""
+    """Ask to become a member: print a request."""
     from edgecache.adapters.pki.authority import make_request
     from edgecache.adapters.pki.keys import load_key, node_id_of_key
 

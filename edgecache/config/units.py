@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from edgecache.config.kinds import BadValue, nearest
 
-_AMOUNT = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
+_AMOUNT = r"([0-9]{1,16}(?:\.[0-9]{1,9})?)"
 _BYTE_UNITS = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,

@@ -41,13 +41,13 @@ class Router:
 
     def __init__(self, machines: Sequence[Machine]) -> None:
         self._by_name: dict[MachineName, Machine] = {machine.name: machine for machine in machines}
-        self._by_event: dict[type, list[Machine]] = {}
-        self._by_message: dict[type, list[Machine]] = {}
+        self._by_event: dict[type, tuple[Machine, ...]] = {}
+        self._by_message: dict[type, tuple[Machine, ...]] = {}
         for machine in machines:
             for kind in machine.hears:
-                self._by_event.setdefault(kind, []).append(machine)
+                self._by_event[kind] = (*self._by_event.get(kind, ()), machine)
             for kind in machine.hears_messages:
-                self._by_message.setdefault(kind, []).append(machine)
+                self._by_message[kind] = (*self._by_message.get(kind, ()), machine)
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Everything that follows from one event, until no machine has anything left to say."""
@@ -63,10 +63,11 @@ class Router:
         if isinstance(event, TimerFired):
             self._by_name[event.key.machine].handle(event, now, out)
             return
-        table, kind = self._by_event, type(event)
         if isinstance(event, MessageReceived):
-            table, kind = self._by_message, type(event.message)
-        for machine in table.get(kind, ()):
+            machines = self._by_message.get(type(event.message), ())
+        else:
+            machines = self._by_event.get(type(event), ())
+        for machine in machines:
             machine.handle(event, now, out)
 
 
@@ -81,6 +82,8 @@ class NodeConfig:
     serving: ServingConfig = ServingConfig()
     retention: RetentionConfig = RetentionConfig()
     bridge: BridgeConfig = BridgeConfig()
+    cap: int = 10 * 1024**3
+    """Bytes that the store may hold."""
 
 
 class Node(Router):
@@ -91,7 +94,7 @@ class Node(Router):
         self.membership = Membership(me, config.membership, rng)
         self.state = State(me, config.state, rng)
         self.directory = Directory(me, config.directory, rng)
-        self.retention = Retention(me, config.retention)
+        self.retention = Retention(me, config.retention, config.cap)
         self.swarm = Swarm(me, config.swarm, rng)
         self.serving = Serving(me, config.serving)
         self.bridge = Bridge(me, config.bridge, rng)

@@ -330,6 +330,21 @@ class UnitServed:
 
 
 @dataclass(frozen=True, slots=True)
+class PutWanted:
+    """A user is about to put `need` bytes; answered by PutAdmitted, which may take evictions."""
+
+    request: RequestId
+    need: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutEnded:
+    """An admitted put is done, after its BlobHeld, or given up, admitted or not: what is left of its room is free."""
+
+    request: RequestId
+
+
+@dataclass(frozen=True, slots=True)
 class StoreSpace:
     """Room on the disk: after start, and when it changed by more than a few chunks."""
 
@@ -357,7 +372,7 @@ Event: TypeAlias = (
     | ProbeFailed | Misbehaved | MessageReceived | OwnEntriesChanged | HeadSigned | FetchWanted | FetchUnwanted
     | ResolveWanted | ShutdownWanted | BlobHeld | BlobPinned | BlobGone | BlobRead | ManifestStored
     | ManifestFailed | ChunkProgress | ChunkStored | ChunkFailed | BlobVerified | UnitAsked | UnitWithdrawn
-    | UnitServed | StoreSpace | BrokerChanged | BridgeFenced
+    | UnitServed | PutWanted | PutEnded | StoreSpace | BrokerChanged | BridgeFenced
 )
 
 
@@ -533,6 +548,14 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
+class PutAdmitted:
+    """Answer to PutWanted: the room is kept until PutEnded; or there is none, and `refusal` says why in a sentence."""
+
+    request: RequestId
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MapChanged:
     """Keys of somebody's replicated map changed (or the whole map went: keys empty and `gone`)."""
 
@@ -557,7 +580,7 @@ class Warned:
     text: str
 
 
-Report: TypeAlias = FetchProgressed | FetchFinished | Resolved | MapChanged | MemberReported | Warned
+Report: TypeAlias = FetchProgressed | FetchFinished | Resolved | PutAdmitted | MapChanged | MemberReported | Warned
 
 Effect: TypeAlias = (
     Dial | CloseLink | Probe | Send | SetTimer | ClearTimer | SignHead | RememberPeers | FetchManifest | FetchChunk
@@ -731,12 +754,22 @@ class Outbox:
 
 
 class Machine(Protocol):
-    """A decision maker of one node. `hears` lists the event and notice types that are routed to it; messages and timers
-    are routed by `hears_messages` and by the machine's name in the timer key."""
+    """A decision maker of one node. Events, notices and messages are routed by type, timers by the machine's name."""
 
-    name: MachineName
-    hears: tuple[type, ...]
-    hears_messages: tuple[type, ...]
+    @property
+    def name(self) -> MachineName:
+        """Which of the machines it is."""
+        ...
+
+    @property
+    def hears(self) -> tuple[type, ...]:
+        """Types of events and notices that are routed to it."""
+        ...
+
+    @property
+    def hears_messages(self) -> tuple[type, ...]:
+        """Types of messages that are routed to it."""
+        ...
 
     def handle(self, event: Event | Notice | MapChanged, now: Instant, out: Outbox) -> None:
         """Take one event or notice; MessageReceived and TimerFired arrive as they are."""

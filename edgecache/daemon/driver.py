@@ -21,7 +21,7 @@ from edgecache.model.errors import EdgecacheError, TransportError
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
 from edgecache.ports import ChunkStore, Clock, LinkHandler, Links, Refusal, Signer
-from edgecache.wire.messages import Hello, Message, StatePush
+from edgecache.wire.messages import Hello, Message, StateDigest, StatePush
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,10 @@ class Driver(LinkHandler):
         if isinstance(effect, v.Report):
             for listener in list(self._listeners):
                 listener(effect)
+
+    def warn(self, cause: str, text: str) -> None:
+        """A log line, unless the cause was logged lately."""
+        self._limiter.warning(cause, text)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every report from now on; returns how to stop that."""
@@ -231,10 +235,17 @@ class Driver(LinkHandler):
         self.post(v.LinkClosed(link, peer, reason, detail))
 
     def received(self, peer: NodeId, message: Message) -> None:
-        """A control message came; signed state is verified before the core sees it."""
-        if isinstance(message, StatePush) and not self._signer.verify_push(message):
-            self.post(v.Misbehaved(peer, 5, f"state of {message.owner} with a bad signature"))
-            return
+        """A control message came; signed state is verified before the core sees it.
+
+        News of an owner whose certificate we have not seen cannot be verified: it counts as an announcement, and the
+        core pulls the whole map, which carries the certificate.
+        """
+        if isinstance(message, StatePush):
+            if not message.certificate and not self._signer.knows(message.owner):
+                message = StateDigest((message.head,))
+            elif not self._signer.verify_push(message):
+                self.post(v.Misbehaved(peer, 5, f"state of {message.owner} with a bad signature"))
+                return
         self.post(v.MessageReceived(peer, message))
 
     async def serve_unit(

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from edgecache import __version__
 from edgecache.adapters.control.server import Channel, Operation
 from edgecache.core import vocabulary as v
 from edgecache.daemon.driver import Driver
 from edgecache.daemon.readings import ReadingsBoard
-from edgecache.model.errors import EdgecacheError, NotFound, TimedOut, UsageError
+from edgecache.model.content import MAX_BLOB_BYTES
+from edgecache.model.errors import EdgecacheError, NotFound, StoreFull, TimedOut, UsageError
 from edgecache.model.ids import BlobId, BlobRef, parse_blob_ref
 from edgecache.ports import StoredBlob
+from edgecache.wire.messages import Claim
+
+R = TypeVar("R")
 
 FIND_TIMEOUT = 10.0
 """A blob of which nobody has even the manifest for so long is reported as not found."""
-RESOLVE_TIMEOUT = 5.0
-"""Longest wait for the mesh to say what a prefix or a digest means; the core answers after a second."""
+ANSWER_TIMEOUT = 10.0
+"""Longest wait for the core: it asks the mesh for a second, or evicts blobs."""
 PROGRESS_INTERVAL = 0.1
 """Progress goes to the command line at most this often."""
 PART_BYTES = 256 * 1024
@@ -51,6 +57,7 @@ class Operations:
         self._driver, self._board, self._facts = driver, board, facts
         self._started = driver.clock.now()
         self._waiters = _Waiters()
+        self._numbers = itertools.count(1)
 
     def table(self) -> dict[str, Operation]:
         """Operations by name."""
@@ -77,9 +84,9 @@ class Operations:
                 "used": usage.used, "cap": usage.cap, "free_over_reserve": usage.free_over_reserve,
                 "written": usage.written, "fsyncs": usage.fsyncs,
             },
-            "served": dict(served),
-            "fetched": dict(driver.node.swarm.fetched()),
-            "bridge": driver.node.bridge.active_bridge(),
+            "served": served,
+            "fetched": driver.node.swarm.received(),
+            "bridge": driver.node.bridge.holder(driver.clock.now()),
         }
 
     async def peers(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
@@ -109,7 +116,7 @@ class Operations:
                 changes.put_nowait(None)
 
         stop = self._driver.listen(changed)
-        gone = asyncio.ensure_future(channel.closed())
+        gone: asyncio.Task[None] = asyncio.ensure_future(channel.closed())
         try:
             shown: dict[tuple[str, str], object] = {}
             while not gone.done():
@@ -118,8 +125,8 @@ class Operations:
                     if shown.get(key) != row["mark"]:
                         shown[key] = row["mark"]
                         await channel.say({"event": "reading", **row})
-                change = asyncio.ensure_future(changes.get())
-                await asyncio.wait({change, gone}, timeout=PROGRESS_INTERVAL * 100, return_when=asyncio.FIRST_COMPLETED)
+                change: asyncio.Task[None] = asyncio.ensure_future(changes.get())
+                await asyncio.wait({change, gone}, return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
             return {}
         finally:
@@ -134,21 +141,38 @@ class Operations:
 
     async def put(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
         """Take the content that follows the request line; durable when this returns."""
-        driver = self._driver
-        draft = await driver.in_store(driver.store.draft)
-        size = 0
-        try:
-            async for part in channel.content():
-                await driver.in_store(draft.write, part)
-                size += len(part)
-            name, pin = str(request.get("name", "")), bool(request.get("pin", False))
-            stored = await driver.in_store(lambda: draft.commit(name=name, pin=pin))
-        except BaseException:
-            await driver.in_store(draft.abort)
-            raise
-        driver.post(_held(stored))
+        driver, size = self._driver, 0
+        async with self._room_for(request.get("size")):
+            draft = await driver.in_store(driver.store.draft)
+            try:
+                async for part in channel.content():
+                    await driver.in_store(draft.write, part)
+                    size += len(part)
+                name, pin = str(request.get("name", "")), bool(request.get("pin", False))
+                stored = await driver.in_store(lambda: draft.commit(name=name, pin=pin))
+            except BaseException:
+                await driver.in_store(draft.abort)
+                raise
+            driver.post(held(stored))
         info = stored.info
         return {"blob": info.blob, "size": size, "sha256": info.sha256.hex(), "chunks": info.chunks}
+
+    @asynccontextmanager
+    async def _room_for(self, size: object) -> AsyncIterator[None]:
+        """Evict what may go if a put needs room; a pipe's size is not known, it gets what there is."""
+        if not isinstance(size, int) or not 0 < size <= MAX_BLOB_BYTES:
+            yield
+            return
+        request, driver = v.RequestId(next(self._numbers)), self._driver
+        report = await self._reported(
+            v.PutAdmitted, lambda report: report.request == request, v.PutWanted(request, size)
+        )
+        try:
+            if report.refusal:
+                raise StoreFull(report.refusal, hint="unpin or remove blobs, or raise store.max_size")
+            yield
+        finally:
+            driver.post(v.PutEnded(request))
 
     async def get(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
         """Fetch a blob, report progress, and send its content when `content` is asked for."""
@@ -166,10 +190,11 @@ class Operations:
         if request.get("content"):
             await channel.say({"event": "content", "size": stored.info.size})
             await self._send_content(stored, channel)
-        sources = driver.node.swarm.sources_of(blob)
+        views = [view for view in driver.node.swarm.fetches() if view.blob == blob]
+        sources = {source.node: source.bytes for source in views[0].sources if source.bytes} if views else {}
         return {
             "blob": blob, "size": stored.info.size, "sha256": stored.info.sha256.hex(), "chunks": stored.info.chunks,
-            "sources": dict(sources),
+            "sources": sources,
         }
 
     async def _send_content(self, stored: StoredBlob, channel: Channel) -> None:
@@ -188,7 +213,7 @@ class Operations:
                 reports.put_nowait(report)
 
         stop = driver.listen(heard)
-        gone = asyncio.ensure_future(channel.closed())
+        gone: asyncio.Task[None] = asyncio.ensure_future(channel.closed())
         finished = False
         with self._waiters.waiting(blob):
             try:
@@ -222,20 +247,24 @@ class Operations:
             raise NotFound(f"nobody in reach has a blob {ref}", hint="`edgecache peers` shows who is in reach")
         return found.pop()
 
-    async def _ask_around(self, ref: BlobRef) -> tuple[v.Claim, ...]:
-        answer: asyncio.Future[tuple[v.Claim, ...]] = asyncio.get_running_loop().create_future()
+    async def _ask_around(self, ref: BlobRef) -> tuple[Claim, ...]:
+        return (await self._reported(v.Resolved, lambda report: report.ref == ref, v.ResolveWanted(ref))).claims
+
+    async def _reported(self, kind: type[R], ours: Callable[[R], bool], question: v.Event) -> R:
+        """Ask the core, and wait for the report that answers."""
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
         def heard(report: v.Report) -> None:
-            if isinstance(report, v.Resolved) and report.ref == ref and not answer.done():
-                answer.set_result(report.claims)
+            if isinstance(report, kind) and ours(report) and not answer.done():
+                answer.set_result(report)
 
         stop = self._driver.listen(heard)
         try:
-            self._driver.post(v.ResolveWanted(ref))
-            async with asyncio.timeout(RESOLVE_TIMEOUT):
+            self._driver.post(question)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 return await answer
         except TimeoutError as error:
-            raise TimedOut("the mesh did not answer") from error
+            raise TimedOut("the agent did not come to an answer", hint="try again; see its log") from error
         finally:
             stop()
 
@@ -287,7 +316,8 @@ async def _thinned(
     started = loop.time()
     while not gone.done():
         waiter = asyncio.ensure_future(reports.get())
-        await asyncio.wait({waiter, gone}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {waiter, gone}
+        await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
         if waiter.done():
             report = waiter.result()
             while not reports.empty() and not isinstance(report, v.FetchFinished):
@@ -305,7 +335,8 @@ async def _thinned(
         await asyncio.wait({gone}, timeout=PROGRESS_INTERVAL)
 
 
-def _held(stored: StoredBlob) -> v.BlobHeld:
+def held(stored: StoredBlob) -> v.BlobHeld:
+    """What the core hears of a blob in the store."""
     return v.BlobHeld(
         stored.info, stored.have, len(stored.pages), stored.pinned, stored.complete, stored.wanted
     )
@@ -315,15 +346,15 @@ def _row(stored: StoredBlob) -> dict[str, Any]:
     info = stored.info
     return {
         "blob": info.blob, "size": info.size, "sha256": info.sha256.hex(), "name": stored.name,
-        "have": len(stored.have), "chunks": info.chunks, "complete": stored.complete, "pinned": stored.pinned, "wanted": stored.wanted,
-        "added": stored.added,
+        "have": len(stored.have), "chunks": info.chunks, "complete": stored.complete, "pinned": stored.pinned,
+        "wanted": stored.wanted, "added": stored.added,
     }
 
 
 def _progress(report: v.FetchProgressed) -> dict[str, Any]:
     info = report.info
     return {
-        "event": "progress", "blob": report.blob, "size": info.size if info else None,
-        "chunks": info.chunks if info else None, "have": report.have, "sources": report.sources,
-        "missing_nowhere": list(report.missing_nowhere),
+        "event": "progress", "blob": report.blob,
+        "size": info.size if info else None, "chunks": info.chunks if info else None,
+        "have": report.have, "sources": report.sources, "missing_nowhere": list(report.missing_nowhere),
     }

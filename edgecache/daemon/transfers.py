@@ -20,7 +20,6 @@ from edgecache.model.errors import (
 )
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.ports import Refusal
-from edgecache.wire.manifest import info_of
 
 if TYPE_CHECKING:
     from edgecache.daemon.driver import Driver
@@ -99,7 +98,7 @@ class Transfers:
         started = driver.clock.now()
         try:
             digest = store.chunk_digest(effect.blob, effect.index)
-            size = info_of(store.root(effect.blob)).chunk_bytes(effect.index)
+            size = store.blob(effect.blob).info.chunk_bytes(effect.index)
             data = await self._units(effect, digest, size)
             elapsed = driver.clock.now() - started
             self._storing.add(effect.request)

@@ -120,9 +120,13 @@ class Unreachable(TransportError):
 
 
 class Refused(TransportError):
-    """Somebody answers, and says no."""
+    """Somebody answers, and says no; `retry_after` (seconds) is when it may be asked again."""
 
     code = "refused"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class TimedOut(TransportError):

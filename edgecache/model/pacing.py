@@ -12,7 +12,7 @@ _ROUNDING = 1.0
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
-    """Allows `rate` bytes a second (0: unlimited) with up to `burst` saved; one item may overdraw it, and is waited for."""
+    """Allows `rate` bytes a second (0: unlimited), `burst` saved at most; one item may overdraw it."""
 
     rate: float
     burst: float

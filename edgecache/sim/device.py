@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgecache.core import vocabulary as v
+from edgecache.model.content import BlobInfo
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
@@ -27,7 +28,7 @@ DIAL_TIMEOUT = 5.0
 
 HANDSHAKE_TRIPS = 4
 HANDSHAKE_WORK = 0.020
-"""TCP, TLS 1.3 with certificates of both sides, and the hello: round trips, and seconds of computing on a small device."""
+"""TCP, TLS 1.3 with certificates of both sides, and the hello: round trips, and seconds of work for a small device."""
 
 PING_BYTES = 40
 HELLO_BYTES = 400
@@ -58,16 +59,6 @@ class _Race:
     left: int
     won: bool = False
     why: str = "no address"
-
-
-@dataclass(slots=True)
-class Bearing:
-    """How a device treats others, apart from its core."""
-
-    lies: bool = False
-    """Whatever chunk or manifest it serves is not what was asked for."""
-    verifies: bool = True
-    """Whether it checks what it stores; an honest one does."""
 
 
 @dataclass(slots=True)
@@ -102,33 +93,39 @@ class Device:
         self.powered = False
         self.running = False
         self.epoch = 0
-        self.bearing = Bearing()
+        self.lies = False
+        """Whatever it serves is not what was asked for."""
+        self.verifies = True
+        """Whether it checks what it stores; only a broken one does not."""
         self.seeds: tuple[Address, ...] = ()
         self.remembered: tuple[PeerInfo, ...] = ()
         self.wishes: dict[BlobId, Outcome] = {}
         self.served_bytes = 0
+        self.put_bytes = 0
         self.core: Node
+        self.fetches, self.serving = Fetches(self), Serving(self)
         self._reset()
         self._effects: dict[type, Callable[[Any], None]] = {
             v.Dial: self._dial, v.CloseLink: self._close_link, v.Probe: self._probe, v.Send: self._send,
             v.SetTimer: self._set_timer, v.ClearTimer: self._clear_timer, v.SignHead: self._sign_head,
             v.RememberPeers: self._remember,
-            v.FetchManifest: lambda effect: self.fetches.start(effect),
-            v.FetchChunk: lambda effect: self.fetches.start(effect),
-            v.CancelFetch: lambda effect: self.fetches.cancel(effect.request),
-            v.VerifyBlob: self._verify, v.ServeUnit: lambda effect: self.serving.serve(effect),
-            v.RefuseUnit: lambda effect: self.serving.refuse(effect), v.EvictBlob: self._evict,
+            v.FetchManifest: self.fetches.start, v.FetchChunk: self.fetches.start, v.CancelFetch: self.fetches.cancel,
+            v.VerifyBlob: self._verify, v.EvictBlob: self._evict,
+            v.ServeUnit: self.serving.serve, v.RefuseUnit: self.serving.refuse,
             v.StartBridge: lambda effect: mesh.broker.start(self, effect.term),
             v.StopBridge: lambda _: mesh.broker.stop(self),
-            v.FetchFinished: self._finished, v.Warned: lambda effect: mesh.warned(self, effect),
+            v.FetchFinished: self._finished, v.PutAdmitted: self._admitted, v.Warned: lambda effect: mesh.warned(self, effect),
             v.FetchProgressed: _noted, v.Resolved: _noted, v.MapChanged: _noted, v.MemberReported: _noted,
         }
 
     def _reset(self) -> None:
-        self.fetches, self.serving = Fetches(self), Serving(self)
+        self.fetches.clear()
+        self.serving.clear()
         self._links = _Table()
         self._timers: dict[v.TimerKey, int] = {}
         self._timer_count = 0
+        self._puts: dict[v.RequestId, tuple[BlobInfo, bool]] = {}
+        self._put_count = 0
         self._space_told = 0
 
     # ---- power
@@ -344,6 +341,22 @@ class Device:
         self.soon(v.HeadSigned(effect.epoch, effect.version, effect.map_hash, signature, certificate))
 
     # ---- effects: blobs
+
+    def put(self, info: BlobInfo, *, pinned: bool) -> None:
+        """A user puts a blob here: it is stored when there is room for it."""
+        self._put_count += 1
+        request = v.RequestId(self._put_count)
+        self._puts[request] = (info, pinned)
+        self.deliver(v.PutWanted(request, info.size))
+
+    def _admitted(self, effect: v.PutAdmitted) -> None:
+        info, pinned = self._puts.pop(effect.request)
+        if not effect.refusal:
+            self.put_bytes += info.size
+            held = self.disk.put(info, pinned=pinned)
+            self.space_changed()
+            self.soon(v.BlobHeld(info, held.have, len(held.pages), pinned, complete=True))
+        self.soon(v.PutEnded(effect.request))
 
     def want(self, blob: BlobId) -> None:
         """A user asks for a blob here."""

@@ -81,19 +81,15 @@ class Uplink:
 
     def _next(self) -> None:
         self._current = None
-        while self._queue:
+        while self._queue and self._queue[0].link.lost:
             bulk = self._queue.popleft()
-            if bulk.link.lost:
-                self.bulk_bytes -= bulk.size
-                bulk.dropped()
-                continue
-            self._current = bulk
-            now = self._world.now
-            self._began = max(now, self._control_free)
+            self.bulk_bytes -= bulk.size
+            self._world.at(self._world.now, bulk.dropped)
+        if self._queue:
+            self._current = bulk = self._queue.popleft()
+            self._began = max(self._world.now, self._control_free)
             self._debt = 0.0
-            ends = self._began + (bulk.size / self.rate if self.rate else 0.0)
-            self._world.at(ends, self._finish, bulk)
-            return
+            self._world.at(self._began + (bulk.size / self.rate if self.rate else 0.0), self._finish, bulk)
 
     def _finish(self, bulk: _Bulk) -> None:
         if self._current is not bulk:

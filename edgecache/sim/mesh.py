@@ -1,13 +1,14 @@
-"""All virtual devices, and what they share: the network, the keys, the catalogue of blobs, the trace and the checkers."""
+"""All virtual devices, and what they share: network, keys, the catalogue of blobs, trace and checkers."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from random import Random
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from edgecache.core.node import Node, NodeConfig
 from edgecache.core.vocabulary import Effect, Event, Identity, Warned
 from edgecache.model.content import BlobInfo
 from edgecache.model.ids import NODE_ID_BYTES, BlobId, Digest, NodeId, node_id_from_bytes
@@ -22,10 +23,7 @@ from edgecache.wire.codec import decode, encode
 from edgecache.wire.messages import Message, StatePush
 
 if TYPE_CHECKING:
-    from edgecache.core.node import Node
     from edgecache.sim.checkers import Checker
-
-Factory = Callable[[Identity, Random], "Node"]
 
 CERTIFICATE_BYTES = 600
 FRAME_BYTES = 60
@@ -36,7 +34,7 @@ class VirtualMesh:
     """The world as one object. `faithful`: every message is encoded and decoded, not only measured."""
 
     def __init__(
-        self, seed: int, factory: Factory, *, checkers: Sequence[Checker] = (), faithful: bool = False
+        self, seed: int, config: NodeConfig, *, checkers: Sequence[Checker] = (), faithful: bool = False
     ) -> None:
         self.world = World(seed)
         self.network = Network(self.world)
@@ -48,7 +46,7 @@ class VirtualMesh:
         self.warnings: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         """Bytes of control messages, by kind."""
-        self._factory = factory
+        self._config = config
         self._faithful = faithful
         self._at: dict[Address, Device] = {}
         self._measured: tuple[Message, int, Message] | None = None
@@ -77,7 +75,8 @@ class VirtualMesh:
         addresses = (device.address,) if device.profile.dialable else ()
         host = hashlib.sha256(device.name.encode()).digest()[:8]
         me = Identity(device.node, "mesh", device.site, device.name, device.epoch, addresses, host)
-        return self._factory(me, self.world.fork(f"node/{device.index}/{device.epoch}"))
+        config = replace(self._config, cap=device.profile.capacity)
+        return Node(me, config, self.world.fork(f"node/{device.index}/{device.epoch}"))
 
     def blob(self, name: str, size: int) -> BlobInfo:
         """A blob that somebody may put."""

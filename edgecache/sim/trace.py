@@ -1,4 +1,4 @@
-"""What happened, as one digest: two runs that differ anywhere have different digests; and the last lines, for people."""
+"""What happened, as one digest (runs that differ anywhere have different ones), and the last lines, for people."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgecache.core.vocabulary import (
     BlobRead,
+    CancelFetch,
     ChunkFailed,
     ChunkProgress,
     ChunkStored,
@@ -67,6 +68,13 @@ class Fetches:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def bytes(self) -> int:
+        """Of chunks that peers have been asked for, or will be when their windows allow it."""
+        blobs = self._device.mesh.blobs
+        chunks = [fetch.effect for fetch in self._open.values() if isinstance(fetch.effect, FetchChunk)]
+        return sum(blobs[chunk.blob].chunk_bytes(chunk.index) for chunk in chunks)
+
     def window_use(self) -> list[tuple[int, int]]:
         """For each link: chunk requests that the peer has, and how many it accepts."""
         fetch_of = self._open
@@ -94,9 +102,15 @@ class Fetches:
         else:
             self._waiting.setdefault(link.id, deque()).append(effect.request)
 
-    def cancel(self, request: RequestId) -> None:
+    def clear(self) -> None:
+        """A boot has ended."""
+        self._open.clear()
+        self._asked.clear()
+        self._waiting.clear()
+
+    def cancel(self, effect: CancelFetch) -> None:
         """Forget it; what still comes is dropped."""
-        if (fetch := self._open.pop(request, None)) is not None:
+        if (fetch := self._open.pop(effect.request, None)) is not None:
             self._done(fetch)
 
     def _done(self, fetch: _Fetch) -> None:
@@ -150,6 +164,7 @@ class Fetches:
             return
         if effect.page is None:
             held = device.disk.begin(device.mesh.blobs[effect.blob])
+            held.wanted = not held.complete
         elif device.disk.get(effect.blob) is not None:
             held = device.disk.put_page(effect.blob, effect.page)
         else:
@@ -228,6 +243,10 @@ class Serving:
     def __len__(self) -> int:
         return len(self._units)
 
+    def clear(self) -> None:
+        """A boot has ended."""
+        self._units.clear()
+
     def what(self, request: RequestId) -> tuple[BlobId, int] | None:
         """Blob and chunk of a unit that was asked for and not yet sent."""
         unit = self._units.get(request)
@@ -269,8 +288,7 @@ class Serving:
         held = device.disk.get(unit.blob)
         if held is None or unit.index not in held.have:
             self._answer_no(unit, 0.0)
-            del self._units[effect.request]
-            device.soon(UnitWithdrawn(effect.request))
+            device.later(0.0, self._withdraw, effect.request)
             return
         asker, size = device.peer_of(link), unit.size
         genuine = unit.index not in held.spoiled and not device.lies
@@ -299,6 +317,10 @@ class Serving:
 
     def link_lost(self, link: Link) -> None:
         """Whoever asked over it is gone."""
-        for request in [request for request, unit in self._units.items() if unit.link is link]:
-            del self._units[request]
-            self._device.soon(UnitWithdrawn(request))
+        for request, unit in self._units.items():
+            if unit.link is link:
+                self._device.later(0.0, self._withdraw, request)
+
+    def _withdraw(self, request: RequestId) -> None:
+        if self._units.pop(request, None) is not None:
+            self._device.deliver(UnitWithdrawn(request))

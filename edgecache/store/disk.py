@@ -1,7 +1,7 @@
 """The store on disk: one sparse file per blob, with the chunk map and the manifest in SQLite (decision 0002).
 
     ROOT/lock                 held while an agent runs; its process id is inside
-    ROOT/index.sqlite3        blobs, manifests, chunk maps, small facts; .v0001 and so on: copies from before a migration
+    ROOT/index.sqlite3        blobs, manifests, chunk maps, small facts; .v0001 ...: copies from before migrations
     ROOT/blobs/ID.data        chunk i at i * 256 KiB; chunks that are not here are holes
     ROOT/drafts/N.draft       blobs being put
 
@@ -10,34 +10,31 @@ What is acknowledged, and what stands behind it:
     put_chunk      the bytes are written; after a kill, recovery hashes what the map does not name
     flush          bytes synced, then the name of the file, then the map, with the blob's row and pages before it
     verify_whole   all of that, then a durable `complete`
-    commit         draft synced, renamed, name synced, then a durable row; a file without a row is removed at the next start
+    commit         draft synced, renamed, name synced, then a durable row; a file without a row goes at the next start
     remove         a durable deletion, then the file goes
-
-A sync of chunk bytes that fails may have lost them although the kernel still shows them: those chunks are forgotten.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from edgecache.model.content import CHUNK_BYTES, PAGE_CHUNKS
-from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError, StoreFull
+from edgecache.model.content import BlobInfo
+from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, Digest, sha256
 from edgecache.ports import StoredBlob, StoreUsage
-from edgecache.store import opening
+from edgecache.store.chunks import Chunks
 from edgecache.store.draft import DiskDraft
-from edgecache.store.files import Files, OpenFiles
-from edgecache.store.held import Held, clean_name, held_bytes, map_rows, row_of
-from edgecache.store.index import Index
+from edgecache.store.files import Files
+from edgecache.store.held import Held, clean_name, row_of
+from edgecache.store.layout import Layout, open_index
 from edgecache.store.pages import PageCache
-from edgecache.store.recovery import DATA_SUFFIX, DRAFT_SUFFIX
+from edgecache.store.recovery import recover
 from edgecache.store.remembered import Remembered
 from edgecache.store.room import Room
 from edgecache.wire.manifest import Manifest, info_of
@@ -52,9 +49,9 @@ OPEN_FILES = 64
 class DiskStore(Remembered):
     """Implements `ports.ChunkStore` and `ports.NodeMemory` in one directory that no other process may use.
 
-    `cap` bounds the bytes of all blobs at their full sizes; `reserve` bytes of the disk are never touched by chunks.
-    Raises StoreBusy, StoreNewer and StoreCorrupt when the directory cannot be used. Thread-safe: readers never wait for
-    writers once the manifest page they need was read. `wall` tells the time that `added` shows.
+    `cap` bounds the bytes of all blobs at their full sizes; `reserve` bytes of the disk are never touched by chunks;
+    chunks are synced every `batch_bytes`; `wall` tells the time that `added` shows. Opening raises StoreBusy,
+    StoreNewer or StoreCorrupt. Thread-safe: readers do not wait for writers, except for a manifest page not in memory.
     """
 
     def __init__(
@@ -69,20 +66,22 @@ class DiskStore(Remembered):
         files: Files | None = None,
     ) -> None:
         self._files = files or Files(root)
-        self._paths = opening.Paths(root)
-        self._index = opening.open_index(self._paths, self._files)
+        self._layout = Layout(root)
+        self._index = open_index(self._layout, self._files)
         super().__init__(self._index)
         self._pages = PageCache(self._index)
         self._room = Room(self._files, cap=cap, reserve=reserve)
-        self._open = OpenFiles(self._files, open_files)
-        self._lock = threading.RLock()
+        self._chunks = Chunks(
+            self._layout, self._files, self._index, self._pages, self._room, open_files=open_files
+        )
+        self._lock = self._chunks.lock
         self._batch_bytes = batch_bytes
-        self._wall = wall
         self._unsynced = 0
+        self._wall = wall
         self._draft_numbers = itertools.count(1)
         self._closed = False
         try:
-            self._held, self.recovered = opening.recover(self._paths, self._files, self._index, self._pages)
+            self._held, self.recovered = recover(self._layout, self._files, self._index, self._pages)
         except BaseException:
             self._index.close()
             self._files.unlock()
@@ -99,28 +98,29 @@ class DiskStore(Remembered):
             try:
                 self.flush()
             finally:
-                self._open.close()
+                self._chunks.close()
                 self._index.close()
                 self._files.unlock()
 
     # ---- what is here
 
     def blobs(self) -> list[StoredBlob]:
-        """All blobs, in no order."""
+        """All blobs, in the order in which they came."""
         return [held.shown for held in list(self._held.values())]
 
     def blob(self, blob: BlobId) -> StoredBlob:
         """One blob."""
-        return self._find(blob).shown
+        return self._get(blob).shown
 
     def find(self, *, prefix: str = "", sha256: Digest | None = None) -> list[BlobId]:
         """Ids that begin with `prefix` or whose whole has this digest."""
+        infos = [shown.info for shown in self.blobs()]
         if sha256 is not None:
-            return [one.info.blob for one in self.blobs() if one.info.sha256 == sha256]
-        return [one.info.blob for one in self.blobs() if prefix and one.info.blob.startswith(prefix)]
+            return [info.blob for info in infos if info.sha256 == sha256]
+        return [info.blob for info in infos if prefix and info.blob.startswith(prefix)]
 
     def usage(self) -> StoreUsage:
-        """Bytes used and left, and what was written since this process opened the store, SQLite's share included."""
+        """Bytes used and left, and what was written since the store was opened, SQLite's share included."""
         return StoreUsage(
             used=self._room.used,
             cap=self._room.cap,
@@ -132,7 +132,7 @@ class DiskStore(Remembered):
     # ---- manifests
 
     def begin(self, blob: BlobId, root: bytes, *, pin: bool) -> StoredBlob:
-        """Start to hold a blob, or go on: reserves room; StoreCorrupt when `root` is not the manifest root of that id."""
+        """Start to hold a blob, or go on; reserves room; StoreCorrupt when `root` is not the root of that id."""
         try:
             info = info_of(root)
         except MalformedMessage as error:
@@ -140,46 +140,45 @@ class DiskStore(Remembered):
         if info.blob != blob:
             raise StoreCorrupt(f"the manifest root of {info.blob} is not that of {blob}")
         with self._lock:
+            self._require_open()
             held = self._held.get(blob)
             if held is not None:
                 if pin and not held.shown.pinned:
                     self.set_pinned(blob, True)
                 return held.shown
-            shown = StoredBlob(
-                info, HaveSet(), HaveSet(), pinned=pin, complete=False, wanted=False, added=self._wall()
-            )
+            shown = replace(_nothing_of(info, self._wall()), pinned=pin)
             self._room.ask(info.size)
             try:
-                self._index.insert(row_of(shown, bytes(root)))
+                self._index.insert(row_of(shown, root))
             except BaseException:
                 self._room.give_back(info.size, written=0)
                 raise
-            self._held[blob] = Held(shown, bytes(root))
+            self._held[blob] = Held(shown, root)
             return shown
 
     def put_page(self, blob: BlobId, page: int, data: bytes) -> None:
         """Store a manifest page; StoreCorrupt when it is not the one that the root names."""
         with self._lock:
-            held = self._find(blob)
+            held = self._get(blob)
+            self._pages.check(held, page, data)
             if page in held.shown.pages:
                 return
-            self._pages.check(held, page, data)
             self._room.check(len(data))
-            self._index.insert_page(blob, page, bytes(data))
-            self._pages.keep(blob, page, bytes(data))
+            self._index.insert_page(blob, page, data)
+            self._pages.keep(blob, page, data)
             held.change(pages=held.shown.pages.with_index(page))
 
     def root(self, blob: BlobId) -> bytes:
         """The manifest root; from memory."""
-        return self._find(blob).root
+        return self._get(blob).root
 
     def page(self, blob: BlobId, page: int) -> bytes:
         """A manifest page."""
-        return self._pages.get(self._find(blob), page)
+        return self._pages.get(self._get(blob), page)
 
     def chunk_digest(self, blob: BlobId, index: int) -> Digest:
         """Digest of a chunk; from memory if its page was used lately."""
-        held = self._find(blob)
+        held = self._get(blob)
         if not 0 <= index < held.info.chunks:
             raise NotFound(f"{blob} has {held.info.chunks} chunks; there is no chunk {index}")
         return self._pages.digest(held, index)
@@ -191,164 +190,75 @@ class DiskStore(Remembered):
         if sha256(data) != self.chunk_digest(blob, index):
             raise StoreCorrupt(f"these {len(data)} bytes are not chunk {index} of {blob}")
         with self._lock:
-            held = self._find(blob)
+            held = self._get(blob)
             if index in held.shown.have:
                 return
-            self._room.check(len(data))
-            with self._open.use(self._paths.data(blob), write=True) as descriptor:
-                self._files.write_at(descriptor, data, index * CHUNK_BYTES)
-            self._room.wrote(len(data))
-            held.fresh.append(index)
-            held.verified = held.verified.without(index)
-            held.change(have=held.shown.have.with_index(index))
+            self._chunks.write(held, index, data)
             self._unsynced += len(data)
             if self._unsynced >= self._batch_bytes:
                 self.flush()
 
-    def read(self, blob: BlobId, index: int, offset: int = 0, size: int | None = None) -> bytes:
-        """Bytes of a chunk, all of which is hashed at the first read; StoreCorrupt, and the chunk forgotten, if it differs.
-
-        NotFound when the chunk is not here or has no such bytes.
-        """
-        held = self._find(blob)
-        if index < 0 or index not in held.shown.have:
-            raise NotFound(f"chunk {index} of {blob} is not here")
-        length = held.info.chunk_bytes(index)
-        end = length if size is None else offset + size
-        if not 0 <= offset <= end <= length:
-            raise NotFound(f"chunk {index} of {blob} has {length} bytes; {offset} to {end} are not among them")
-        try:
-            with self._open.use(self._paths.data(blob)) as descriptor:
-                if index in held.verified:
-                    data = self._files.read_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
-                    if len(data) == end - offset:
-                        return data
-                data = self._files.read_at(descriptor, length, index * CHUNK_BYTES)
-        except StoreCorrupt:
-            self._forget(blob, [index])
-            raise
-        if sha256(data) != self.chunk_digest(blob, index):
-            self._forget(blob, [index])
-            raise StoreCorrupt(
-                f"chunk {index} of {blob} has changed on the disk", hint="the disk may be failing; it is fetched again"
-            )
-        held.verified = held.verified.with_index(index)
-        return data[offset:end]
+    def flush(self) -> None:
+        """Make every stored chunk durable. After an error, chunks that could not be synced are not here any more."""
+        with self._lock:
+            self._unsynced = 0
+            self._chunks.sync(self._held.values())
 
     def verify_whole(self, blob: BlobId) -> bool:
         """Digest of the whole; True makes the blob complete, durably. NotFound while chunks are missing.
 
         False when every chunk is right and the whole is not: the manifest lies. StoreCorrupt when the disk does.
         """
-        held = self._find(blob)
+        held = self._get(blob)
         if held.shown.complete:
             return True
-        self._require_all(held)
+        _require_all(held)
         self.flush()
-        if self._digest_of_whole(held) != held.info.sha256:
-            for index in range(held.info.chunks):
-                held.verified = held.verified.without(index)
-                self.read(blob, index)
+        if not self._chunks.whole_is_right(held):
             return False
         with self._lock:
-            held = self._find(blob)
-            self._require_all(held)
+            held = self._get(blob)
+            self.flush()  # a chunk may have been forgotten and come back meanwhile
+            _require_all(held)
             self._index.set_complete(blob)
             held.unmapped.clear()
             held.verified = held.shown.have
             held.change(complete=True)
         return True
 
-    def flush(self) -> None:
-        """Make every stored chunk durable. After an error other chunks are durable all the same."""
-        failure: StoreError | None = None
-        with self._lock:
-            self._unsynced = 0
-            for held in list(self._held.values()):
-                if held.fresh:
-                    try:
-                        self._sync(held)
-                    except StoreError as error:
-                        failure = failure or error
-            self._save_maps()
-        if failure is not None:
-            raise failure
+    def read(self, blob: BlobId, index: int, offset: int = 0, size: int | None = None) -> bytes:
+        """Bytes of a chunk, which is hashed at its first read; StoreCorrupt, and it is forgotten, if it has changed.
 
-    def _sync(self, held: Held) -> None:
-        path = self._paths.data(held.info.blob)
-        try:
-            with self._open.use(path, write=True) as descriptor:
-                self._files.sync(descriptor)
-            if not held.named:
-                self._files.sync_directory(path.parent)
-                held.named = True
-        except StoreError:
-            self._forget(held.info.blob, held.fresh)
-            raise
-        held.unmapped.update(index // PAGE_CHUNKS for index in held.fresh)
-        held.fresh = []
-
-    def _save_maps(self) -> None:
-        behind = [held for held in self._held.values() if held.unmapped]
-        if not behind:
-            return
-        rows = [row for one in behind for row in map_rows(one.info.blob, one.shown.have, sorted(one.unmapped))]
-        try:
-            self._index.save_maps(rows)
-        except StoreFull:
-            if self._index.needs_sync:
-                raise
-            return  # the bytes are durable, and recovery finds them without a map; the next flush tries again
-        for one in behind:
-            one.unmapped.clear()
-
-    def _digest_of_whole(self, held: Held) -> bytes:
-        whole = hashlib.sha256()
-        if held.info.size:
-            with self._open.use(self._paths.data(held.info.blob)) as descriptor:
-                for index in range(held.info.chunks):
-                    size = held.info.chunk_bytes(index)
-                    whole.update(self._files.read_at(descriptor, size, index * CHUNK_BYTES))
-        return whole.digest()
-
-    def _require_all(self, held: Held) -> None:
-        missing = held.shown.have.missing(held.info.chunks)
-        if missing:
-            raise NotFound(f"{len(missing)} of {held.info.chunks} chunks of {held.info.blob} are not here")
-
-    def _forget(self, blob: BlobId, indexes: list[int]) -> None:
-        with self._lock:
-            held = self._held.get(blob)
-            gone = HaveSet.of(indexes) & held.shown.have if held else HaveSet()
-            if held is None or not gone:
-                return
-            self._room.wrote(-held_bytes(held.info, gone))
-            have = held.shown.have - gone
-            held.change(have=have, complete=False)
-            held.fresh = [index for index in held.fresh if index in have]
-            held.verified -= gone
-            synced = have - HaveSet.of(held.fresh)
-            with suppress(StoreError):  # whoever reads finds out again, and recovery believes only digests
-                self._index.demote(blob, map_rows(blob, synced, range(held.info.pages)))
+        NotFound when the chunk is not here or has no such bytes.
+        """
+        held = self._get(blob)
+        if index < 0 or index not in held.shown.have:
+            raise NotFound(f"chunk {index} of {blob} is not here")
+        length = held.info.chunk_bytes(index)
+        end = length if size is None else offset + size
+        if not 0 <= offset <= end <= length:
+            raise NotFound(f"chunk {index} of {blob} has {length} bytes, and none from {offset} to {end}")
+        return self._chunks.read(held, index, offset, end)
 
     # ---- whole blobs
 
     def draft(self) -> DiskDraft:
         """A blob to be put."""
-        path = self._paths.drafts / f"{next(self._draft_numbers)}{DRAFT_SUFFIX}"
+        self._require_open()
+        path = self._layout.draft(next(self._draft_numbers))
         return DiskDraft(path, self._files, self._room, self._adopt, sync_bytes=self._batch_bytes)
 
     def set_pinned(self, blob: BlobId, pinned: bool) -> None:
         """Keep a blob whatever comes, or no longer; durable."""
         with self._lock:
-            held = self._find(blob)
+            held = self._get(blob)
             self._index.set_pinned(blob, pinned)
             held.change(pinned=pinned)
 
     def set_wanted(self, blob: BlobId, wanted: bool) -> None:
         """Whether a fetch of it goes on after a restart."""
         with self._lock:
-            held = self._find(blob)
+            held = self._get(blob)
             if held.shown.wanted != wanted:
                 self._index.set_wanted(blob, wanted)
                 held.change(wanted=wanted)
@@ -356,24 +266,72 @@ class DiskStore(Remembered):
     def remove(self, blob: BlobId) -> int:
         """Drop a blob, whatever its state; returns the bytes freed; durable."""
         with self._lock:
-            held = self._find(blob)
+            held = self._get(blob)
             self._index.delete(blob)
+            held.gone = True
             del self._held[blob]
-            self._pages.drop(blob)
-            path, freed = self._paths.data(blob), held.written
-            self._open.drop(path)
+            freed = held.written
             self._room.give_back(held.info.size, written=freed)
-            self._files.unlink(path)
+            self._chunks.drop(held)
+            self._files.unlink(self._layout.data(blob))
         return freed
 
-    def _find(self, blob: BlobId) -> Held:
-        if self._closed:
-            raise StoreError("the store is closed")
+    def _adopt(self, draft: Path, manifest: Manifest, name: str, pin: bool) -> StoredBlob:
+        with self._lock:
+            self._require_open()
+            known = self._held.get(manifest.blob)
+            held = known or Held(_nothing_of(info_of(manifest.root), self._wall()), manifest.root)
+            whole = replace(
+                held.shown,
+                have=HaveSet.full(held.info.chunks),
+                pages=HaveSet.full(held.info.pages),
+                pinned=held.shown.pinned or pin,
+                complete=True,
+                wanted=held.shown.wanted and held.shown.complete,
+                name=held.shown.name or clean_name(name),
+            )
+            if held.shown.complete:
+                if whole != held.shown:
+                    self._index.insert(row_of(whole, held.root))
+                    held.shown = whole
+                return whole
+            target = self._layout.data(manifest.blob)
+            try:
+                self._files.rename(draft, target)
+                held.named = False
+                self._chunks.drop(held)
+                self._files.sync_directory(self._layout.blobs)
+                self._index.insert(row_of(whole, held.root), manifest.pages)
+            except BaseException:
+                if known is None:
+                    with suppress(StoreError):  # the next start removes it
+                        self._files.unlink(target)
+                raise
+            if known is None:
+                self._room.take(held.info.size, written=held.info.size)
+            else:
+                self._room.wrote(held.info.size - held.written)
+            held.now_whole(whole)
+            self._held[manifest.blob] = held
+            return whole
+
+    def _get(self, blob: BlobId) -> Held:
+        self._require_open()
         held = self._held.get(blob)
         if held is None:
             raise NotFound(f"{blob} is not here", hint="`edgecache ls` shows what is")
         return held
 
-    def _adopt(self, draft: Path, manifest: Manifest, name: str, pin: bool) -> StoredBlob:
-        """A synced draft becomes a blob, or completes the one that is here."""
-        raise NotImplementedError
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
+
+
+def _nothing_of(info: BlobInfo, added: float) -> StoredBlob:
+    return StoredBlob(info, HaveSet(), HaveSet(), pinned=False, complete=False, wanted=False, added=added)
+
+
+def _require_all(held: Held) -> None:
+    missing = held.shown.have.missing(held.info.chunks)
+    if missing:
+        raise NotFound(f"{len(missing)} of {held.info.chunks} chunks of {held.info.blob} are not here")

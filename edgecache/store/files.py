@@ -1,4 +1,4 @@
-"""The file operations of the store: all of them, so that they can be counted, recorded and made to fail in one place."""
+"""The file operations of the store: all of them, so that there is one place to count them and to translate errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def store_error(what: str, error: OSError) -> StoreError:
     if error.errno in _FULL:
         return StoreFull(reason, hint="free some space on that disk; the store goes on by itself")
     if error.errno == errno.ENOENT:
-        return StoreCorrupt(reason, hint="something outside edgecache removed it; nobody else may change this directory")
+        return StoreCorrupt(reason, hint="something other than edgecache removed it; leave its directory alone")
     if error.errno == errno.EROFS:
         return StoreError(reason, hint="the disk is read-only; Linux does that to a failing one: see `dmesg`")
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -40,7 +40,7 @@ def _translated(what: str) -> Iterator[None]:
 
 
 class Files:
-    """File operations below one directory. Every OSError leaves as a StoreError; bytes written and syncs are counted."""
+    """File operations below one directory. Every OSError leaves as a StoreError; bytes and syncs are counted."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

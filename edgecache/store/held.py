@@ -22,7 +22,7 @@ _PAGE_MASK = (1 << PAGE_CHUNKS) - 1
 class Held:
     """A blob. `shown` is replaced as a whole, so a reader needs no lock; all else belongs to the store's lock."""
 
-    __slots__ = ("fresh", "named", "root", "shown", "unmapped", "verified")
+    __slots__ = ("fresh", "gone", "named", "root", "shown", "unmapped", "verified")
 
     def __init__(self, shown: StoredBlob, root: bytes, *, named: bool = False) -> None:
         self.shown = shown
@@ -35,6 +35,8 @@ class Held:
         """Manifest pages that have chunks which are synced and not in the map."""
         self.named = named
         """The directory entry of the data file is durable."""
+        self.gone = False
+        """It was removed; somebody may still be reading."""
 
     @property
     def info(self) -> BlobInfo:
@@ -50,6 +52,14 @@ class Held:
         """Show these fields from now on."""
         self.shown = replace(self.shown, **fields)
         return self.shown
+
+    def now_whole(self, shown: StoredBlob) -> None:
+        """Its data file was replaced by one that has all chunks and is durable."""
+        self.shown = shown
+        self.verified = HaveSet()
+        self.fresh = []
+        self.unmapped.clear()
+        self.named = True
 
 
 def held_bytes(info: BlobInfo, have: HaveSet) -> int:

@@ -1,9 +1,9 @@
 """The index: blobs, manifests, chunk maps and small facts, in SQLite. Every statement of the store is in this file.
 
 The database is in WAL mode and owned by one process through one connection, so it needs no shared memory file. A commit
-is either durable (synced when it returns) or lazy: it survives the end of the process at once, and a power cut as soon as
-any durable commit follows, because the log is synced as a whole. A lazy commit that is lost takes nothing with it but
-itself and the lazy ones after it.
+is either durable (synced when it returns) or lazy: it survives the end of the process at once, and a power cut as soon
+as any durable commit follows, because the log is synced as a whole. A lazy commit that is lost takes nothing with it
+but itself and the lazy ones after it.
 """
 
 from __future__ import annotations
@@ -187,7 +187,9 @@ class Index:
     def blobs(self) -> list[BlobRow]:
         """All blobs."""
         with self._lock, self._translated():
-            rows = self._db.execute("SELECT id, root, complete, pinned, wanted, name, added FROM blob ORDER BY added, id")
+            rows = self._db.execute(
+                "SELECT id, root, complete, pinned, wanted, name, added FROM blob ORDER BY added, id"
+            )
             return [
                 BlobRow(blob, root, bool(complete), bool(pinned), bool(wanted), name, added)
                 for blob, root, complete, pinned, wanted, name, added in rows

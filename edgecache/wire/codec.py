@@ -62,6 +62,11 @@ class Field:
     form: Form[Any]
     absent: object = _REQUIRED
 
+    @property
+    def required(self) -> bool:
+        """Whether a message without it is refused."""
+        return self.absent is _REQUIRED
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -291,7 +296,7 @@ def decode(data: bytes) -> m.Message:
         for field in kind.fields:
             if field.key in found:
                 values[field.name] = field.form.parse(found.pop(field.key))
-            elif field.absent is _REQUIRED:
+            elif field.required:
                 raise MalformedMessage(f"{name}.{field.name}: is missing")
             else:
                 values[field.name] = field.absent

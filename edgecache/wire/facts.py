@@ -11,7 +11,7 @@ from edgecache.model.errors import LocalProtocolError, MalformedMessage
 from edgecache.wire.strict_cbor import dumps, loads_map
 
 MQTT_KEY = "n/mqtt"
-"""BridgeFact of a node that reaches the MQTT broker; absent when it does not."""
+"""BridgeFact of a node that may bridge to the MQTT broker; absent when it cannot."""
 
 CAPACITY_KEY = "n/capacity"
 """How much a node can hold, as its weight in rendezvous hashing."""
@@ -29,9 +29,10 @@ _GIB = 1
 
 @dataclass(frozen=True, slots=True)
 class BridgeFact:
-    """What a node that reaches the broker says: the highest bridge term that it knows, and whether it bridges."""
+    """What a node that reaches the broker, or bridges, says."""
 
     term: int
+    """With which it bridges; 0 for a standby."""
     active: bool
 
 

@@ -68,6 +68,22 @@ def parse_chunk(path: tuple[str, ...], query: tuple[str, ...]) -> tuple[Digest, 
     return Digest(digest), blob, index
 
 
+def unit_query(size: int) -> str:
+    """How many bytes of the chunk are asked for, from where the request's Block2 says (from its begin without)."""
+    return f"n={size}"
+
+
+def parse_unit(query: tuple[str, ...]) -> int | None:
+    """The number of bytes that `unit_query` asks for; None: to the end of the chunk."""
+    for part in query:
+        key, _, value = part.partition("=")
+        if key == "n":
+            if not value.isascii() or not value.isdigit() or len(value) > 7 or int(value) == 0:
+                raise MalformedMessage("n is a number of bytes")
+            return int(value)
+    return None
+
+
 def parse_page(query: tuple[str, ...]) -> int | None:
     """The page a manifest request selects; None is the root."""
     for part in query:

@@ -28,6 +28,7 @@ CODES = {
     "usage": "USAGE",
     "config": "CONFIG",
     "not-found": "NOT_FOUND",
+    "already-there": "FAILED",
     "denied": "DENIED",
     "protocol": "FAILED",
     "protocol-local": "FAILED",

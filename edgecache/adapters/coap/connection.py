@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from enum import Enum
 from functools import partial
-from typing import Protocol
 
 from edgecache.adapters.coap import bounds as b
 from edgecache.adapters.coap import framing as f
@@ -21,6 +19,7 @@ from edgecache.adapters.coap.buckets import TokenBucket
 from edgecache.adapters.coap.control import Post, UnknownOption, parse_post, post_head
 from edgecache.adapters.coap.framing import Code, Frame
 from edgecache.adapters.coap.greeting import check_hello, diagnostic
+from edgecache.adapters.coap.hub import Hub, Phase
 from edgecache.adapters.coap.inbox import too_large
 from edgecache.adapters.coap.stream import SecureStream
 from edgecache.core.vocabulary import LinkId
@@ -39,44 +38,6 @@ _CSM = f.head(
     Code.CSM, b"", f.encode_options(((f.CsmOption.MAX_MESSAGE_SIZE, f.uint(b.RESPONSE_MESSAGE_BYTES)),
                                      (f.CsmOption.BLOCK_WISE_TRANSFER, b""))), 0
 )
-
-
-class Phase(Enum):
-    """How far a connection has come; each is entered at most once."""
-
-    TLS = "TLS handshake"
-    CSM = "CSM"
-    HELLO = "hello"
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
-
-
-class Hub(Protocol):
-    """Who owns the connections."""
-
-    bounds: b.LinkBounds
-    receive_buffer: memoryview
-
-    def admit(self, connection: Connection) -> bool:
-        """Whether an inbound connection may stay."""
-        ...
-
-    def identify(self, certificate: bytes) -> NodeId:
-        """The welcome node of this mesh that this certificate (DER) names; raises Denied or Refused."""
-        ...
-
-    def hello(self) -> Hello: ...
-    def opened(self, connection: Connection, hello: Hello) -> None: ...
-    def received(self, connection: Connection, message: Message) -> None: ...
-    def requested(self, connection: Connection, frame: Frame) -> None: ...
-    def answered(self, connection: Connection, frame: Frame) -> None: ...
-    def leaving(self, connection: Connection) -> None:
-        """Nothing more can be asked over it; called once, before `closed`."""
-        ...
-
-    def closed(self, connection: Connection) -> None: ...
-    def warn(self, cause: str, text: str) -> None: ...
 
 
 class Connection:

@@ -1,4 +1,4 @@
-"""A TCP connection as a stream of CoAP frames under TLS: reads, cuts, queues, closes; knows nothing of their meaning."""
+"""A TCP connection as a stream of CoAP frames under TLS: reads, cuts, queues, closes; knows not what they mean."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Protocol
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.framing import Frame
 from edgecache.adapters.coap.inbox import Inbox
+from edgecache.adapters.coap.pacing import SocketState, TcpGauge
 from edgecache.adapters.coap.tls import TlsStream, failure_text
-from edgecache.adapters.coap.writer import LinkWriter, SocketState, TcpGauge
+from edgecache.adapters.coap.writer import LinkWriter
 from edgecache.model.errors import Denied, EdgecacheError, Unreachable
 
 _REFUSALS = ("CERTIFICATE", "CERT_", "UNKNOWN_CA", "DECRYPT_ERROR", "ACCESS_DENIED")
@@ -35,7 +36,10 @@ class StreamUser(Protocol):
         """A message of this code and size is announced; raises MalformedMessage if it may not come."""
         ...
 
-    def frame(self, frame: Frame) -> None: ...
+    def frame(self, frame: Frame) -> None:
+        """One message."""
+        ...
+
     def failed(self, error: EdgecacheError) -> None:
         """TLS failed, the peer ended the stream or broke its framing; whoever hears this closes the stream."""
         ...

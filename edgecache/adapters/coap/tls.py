@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from typing import cast
 
 
 class TlsStream:
@@ -31,7 +32,7 @@ class TlsStream:
     def read_into(self, space: memoryview) -> int | None:
         """Decrypt into `space`; None when nothing is left, 0 at the end of the stream. Raises ssl.SSLError."""
         try:
-            return self._object.read(len(space), space)
+            return cast(int, self._object.read(len(space), space))
         except ssl.SSLWantReadError:
             return None
         except ssl.SSLZeroReturnError:

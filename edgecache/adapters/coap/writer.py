@@ -8,196 +8,21 @@ more only while what it holds, beyond what is on its way anyway (rate times leas
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import socket
-import struct
-import termios
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from edgecache.adapters.coap.bounds import LinkBounds
+from edgecache.adapters.coap.pacing import Gauge, Goodput
+from edgecache.adapters.coap.sendqueue import Outgoing, SendQueue
 from edgecache.adapters.coap.tls import TlsStream
-
-CONTROL_PAYLOAD_MAX = 4 * 1024
-"""A larger payload counts as bulk: it would delay control itself."""
 
 SLICE_BYTES = 64 * 1024
 """Encrypted and written at a time: four TLS records."""
 
-RECORD_BYTES = 16 * 1024
-"""Control messages are joined up to one TLS record."""
-
 ROOM_MIN = 8 * 1024
 """With less room than this it is not worth waking up."""
 
-_TCP_INFO = struct.Struct("=68xI48xQ20xI")
-"""rtt at 68, bytes_acked at 120, min_rtt at 148 of struct tcp_info (linux/tcp.h)."""
-
-_RTT_SANE_US = 60_000_000
-"""The kernel says 2**32 - 1 while it has no sample."""
-
-_SAMPLE_SECONDS = 0.01
-_FOLLOW_DOWN_SECONDS = 0.1
-"""A lower goodput than before is believed after so long."""
-
 _WAKE_MIN, _WAKE_MAX = 0.001, 0.02
 _LOWAT_MAX = 1024 * 1024
-
-
-class Goodput:
-    """Bytes a second that the peer acknowledges; rises at once, falls in steps, and only while we had more to send."""
-
-    def __init__(self) -> None:
-        self.rate = 0.0
-        self._at: float | None = None
-        self._acked = 0
-
-    def sample(self, now: float, acked: int, *, busy: bool) -> None:
-        """`acked` so far; `busy`: there was always more to send since the last sample."""
-        if self._at is None:
-            self._at, self._acked = now, acked
-            return
-        elapsed = now - self._at
-        if elapsed < _SAMPLE_SECONDS:
-            return
-        measured = (acked - self._acked) / elapsed
-        self._at, self._acked = now, acked
-        if measured > self.rate:
-            self.rate = measured
-        elif busy:
-            self.rate += min(1.0, elapsed / _FOLLOW_DOWN_SECONDS) * (measured - self.rate)
-
-
-@dataclass(frozen=True, slots=True)
-class SocketState:
-    """What the kernel holds of ours."""
-
-    outstanding: int
-    """Bytes not acknowledged yet, sent or not."""
-    acked: int
-    rtt: float
-    """Smoothed, in seconds; 0 when unknown."""
-    min_rtt: float
-
-
-class Gauge(Protocol):
-    """Reads and tunes the socket below."""
-
-    def read(self) -> SocketState: ...
-    def set_low_water(self, size: int) -> None: ...
-
-
-class TcpGauge:
-    """A Linux TCP socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-
-    def read(self) -> SocketState:
-        """Two system calls, about 2 us."""
-        queued = struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
-        raw = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        rtt, acked, min_rtt = _TCP_INFO.unpack(raw)
-        return SocketState(queued, acked, rtt / 1e6, min_rtt / 1e6 if min_rtt < _RTT_SANE_US else 0.0)
-
-    def set_low_water(self, size: int) -> None:
-        """The socket becomes writable when less than this is unsent (TCP_NOTSENT_LOWAT, tcp(7))."""
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
-
-
-class Outgoing:
-    """One message to be sent."""
-
-    __slots__ = ("head", "payload", "sent")
-
-    def __init__(self, head: bytes, payload: bytes, sent: Callable[[], None] | None) -> None:
-        self.head, self.payload, self.sent = head, payload, sent
-
-    @property
-    def size(self) -> int:
-        """Bytes on the stream."""
-        return len(self.head) + len(self.payload)
-
-
-class SendQueue:
-    """The order of what is sent: signalling, then control, then bulk, whole messages each."""
-
-    def __init__(self) -> None:
-        self._control: deque[Outgoing] = deque()
-        self._bulk: deque[Outgoing] = deque()
-        self._current: Outgoing | None = None
-        self._rest = memoryview(b"")
-        self._finished: list[Callable[[], None]] = []
-        self.bytes = 0
-        """Waiting here, all kinds."""
-
-    def __bool__(self) -> bool:
-        return self.bytes > 0
-
-    def put(self, message: Outgoing, *, urgent: bool = False) -> None:
-        """Append to its class; `urgent` goes before all control."""
-        self.bytes += message.size
-        if len(message.payload) > CONTROL_PAYLOAD_MAX:
-            self._bulk.append(message)
-        elif urgent:
-            self._control.appendleft(message)
-        else:
-            self._control.append(message)
-
-    def take(self, room: int) -> bytes | memoryview:
-        """The next bytes of the stream, at most about `room` of them; empty only when the queue is."""
-        if self._current is None and self._control:
-            return self._take_control(room)
-        if self._current is None:
-            if not self._bulk:
-                return b""
-            self._current = self._bulk.popleft()
-            self._rest = memoryview(self._current.payload)
-            self.bytes -= len(self._current.head)
-            return self._current.head
-        piece, self._rest = self._rest[:room], self._rest[room:]
-        self.bytes -= len(piece)
-        if not self._rest:
-            self._finish(self._current)
-            self._current = None
-        return piece
-
-    def _take_control(self, room: int) -> bytes:
-        parts: list[bytes] = []
-        size, limit = 0, min(room, RECORD_BYTES)
-        while self._control and (not parts or size + self._control[0].size <= limit):
-            message = self._control.popleft()
-            parts += (message.head, message.payload)
-            size += message.size
-            self._finish(message)
-        self.bytes -= size
-        return b"".join(parts)
-
-    def _finish(self, message: Outgoing) -> None:
-        if message.sent is not None:
-            self._finished.append(message.sent)
-
-    def finished(self) -> list[Callable[[], None]]:
-        """`sent` of each message whose last byte was taken since the last call."""
-        done, self._finished = self._finished, []
-        return done
-
-    def drop_bulk(self) -> None:
-        """Forget every bulk message that has not begun; its `sent` is called all the same, by `finished`."""
-        for message in self._bulk:
-            self.bytes -= message.size
-            self._finish(message)
-        self._bulk.clear()
-
-    def clear(self) -> None:
-        """Forget everything; each `sent` is called all the same, by `finished`."""
-        for message in (*self._control, *self._bulk, *([self._current] if self._current else [])):
-            self._finish(message)
-        self._control.clear()
-        self._bulk.clear()
-        self._current, self._rest, self.bytes = None, memoryview(b""), 0
 
 
 class LinkWriter:

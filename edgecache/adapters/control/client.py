@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from socket import SocketIO
+from typing import Any
 
 from edgecache.adapters.control.frames import END, FRAME_MAX, LENGTH, LINE_MAX, error_from_json
 from edgecache.model.errors import MalformedMessage, TimedOut, Unreachable
@@ -29,7 +31,7 @@ class ControlClient:
             if isinstance(error, PermissionError):
                 hint = f"{path} belongs to another user: use the agent's user, or sudo"
             raise Unreachable(f"no agent answers at {path}", hint=hint) from error
-        self._file: IO[bytes] = self._socket.makefile("rb", buffering=FRAME_MAX)
+        self._file = BufferedReader(self._socket.makefile("rb", buffering=0), FRAME_MAX)
 
     def __enter__(self) -> ControlClient:
         return self
@@ -96,7 +98,7 @@ class ControlClient:
         return data
 
 
-def _read(file: IO[bytes], count: int) -> bytes:
+def _read(file: BufferedReader[SocketIO], count: int) -> bytes:
     try:
         return file.read(count)
     except TimeoutError as error:

@@ -59,6 +59,10 @@ class NodeSigner:
             return False
         return True
 
+    def knows(self, owner: NodeId) -> bool:
+        """Whether a push of this owner can be verified without its certificate."""
+        return owner in self._owners
+
     def _owner(self, push: StatePush) -> _Owner | None:
         """The owner's verified certificate; None when none was seen. Raises Denied for one that does not do."""
         known = self._owners.get(push.owner)

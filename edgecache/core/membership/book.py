@@ -11,9 +11,13 @@ from edgecache.model.peer import Address, PeerInfo, SeenVia
 from edgecache.wire.limits import ADDRESSES_MAX
 
 
+_DIRECTNESS = (SeenVia.MDNS, SeenVia.SEED, SeenVia.REMEMBERED, SeenVia.GOSSIP, SeenVia.INBOUND)
+"""Of several ways to have heard of a peer the one that is shown: what we found ourselves before what we were told."""
+
+
 @dataclass(slots=True)
 class Contact:
-    """Where a peer may be, how we first heard of it, and when it may be dialled next."""
+    """Where a peer may be, the most direct way we heard of it, and when it may be dialled next."""
 
     addresses: tuple[Address, ...]
     site: str
@@ -43,6 +47,7 @@ class AddressBook:
                 return False
             self._contacts[node] = Contact(addresses[:ADDRESSES_MAX], site, via)
             return True
+        contact.via = min(contact.via, via, key=_DIRECTNESS.index)
         merged = tuple(dict.fromkeys(addresses + contact.addresses))[:ADDRESSES_MAX]
         fresh = merged != contact.addresses
         contact.addresses = merged
@@ -70,8 +75,7 @@ class AddressBook:
             contact.addresses = tuple(dict.fromkeys((address, *contact.addresses)))[:ADDRESSES_MAX]
             if (seed := self.seeds.get(address)) is not None:
                 seed.failures, seed.not_before = 0, 0.0
-                if not contact.proven:
-                    contact.via = SeenVia.SEED
+                contact.via = min(contact.via, SeenVia.SEED, key=_DIRECTNESS.index)
         contact.failures, contact.not_before, contact.proven = 0, 0.0, True
         return contact
 

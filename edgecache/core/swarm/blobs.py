@@ -1,4 +1,4 @@
-"""What the swarm machine knows: blobs that are held or fetched, requests under way, linked peers. Shared by its parts."""
+"""What the swarm machine knows, shared by its parts: blobs held or fetched, requests under way, linked peers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ NEVER: Instant = float("inf")
 class Phase(Enum):
     """Where a fetch stands.
 
-        SEEKING -root-> ROOM -granted-> FETCHING -last chunk-> VERIFYING -ok-> (finished)
-                          ^                | store full
-                          '-- later --- PAUSED
+    SEEKING -root-> ROOM -granted-> FETCHING -last chunk-> VERIFYING -ok-> (finished)
+                      ^                | store full
+                      '-- later --- PAUSED
     """
 
     SEEKING = "seeking"
@@ -86,13 +86,15 @@ class Fetch:
     """Those a link was asked for, and since when."""
     barred: dict[NodeId, None] = field(default_factory=dict)
     """Peers that sent corrupt bytes of this blob."""
+    left: int = 0
+    """Chunks left to other leechers when last looked at, and since when they are the same."""
+    left_since: Instant = 0.0
     refresh: float = 0.0
     """Pause before the next lookup."""
     searched: bool = False
     """A search for providers has come to its end: what nobody has is news by now."""
     full: int = 0
     """Times in a row that the store had no room."""
-    why_full: str = ""
     told: tuple[object, ...] = ()
     """What was last reported."""
 
@@ -131,7 +133,7 @@ class Blob:
         return missing.bit_count() * CHUNK_BYTES - short
 
     def clip(self, bits: int, config: SwarmConfig) -> int:
-        """A claimed have-set within what can be true, or, before the size is known, within what we are ready to keep."""
+        """A claimed have-set within what can be true or, before the size is known, what we are ready to keep."""
         count = config.unknown_chunks_max if self.info is None else self.info.chunks
         return bits if bits.bit_length() <= count else bits & ((1 << count) - 1)
 
@@ -147,11 +149,11 @@ class Blob:
     def reshare(self, me: NodeId) -> None:
         """Whose share is what, after somebody began or ceased to want the blob. Other sites share among themselves."""
         picker = self.fetch.picker if self.fetch else None
-        if picker is None or self.info is None:
+        if picker is None:
             return
         wanting = [n.peer.node for n in self.neighbours.values() if n.wanting and n.peer.tier < 2]
         ranks = sorted([me, *wanting])
-        picker.share = share_of(self.info.chunks, ranks.index(me), len(ranks))
+        picker.share, picker.sharers = share_of(picker.info.chunks, ranks.index(me), len(ranks)), len(ranks)
 
     def asked_of(self) -> int:
         """Peers that something of it is asked of at this moment."""
@@ -173,6 +175,10 @@ class SwarmState:
     manifests: dict[RequestId, ManifestRequest] = field(default_factory=dict)
     inflight: int = 0
     """Bytes of the chunks asked for and not here."""
+    received: dict[NodeId, int] = field(default_factory=dict)
+    """Bytes of stored chunks by source, since the start."""
+    touched: dict[BlobId, None] = field(default_factory=dict)
+    """Blobs whose progress may have to be reported after this event."""
     wake: Instant = NEVER
     """When something may be asked for that could not at this moment."""
     _last: int = 0
@@ -185,6 +191,19 @@ class SwarmState:
         """A number not used before."""
         self._last += 1
         return RequestId(self._last)
+
+    def touch(self, blob: BlobId) -> None:
+        """The progress of its fetch, if there is one, may have to be reported."""
+        if blob in self.fetching:
+            self.touched[blob] = None
+
+    def credit(self, blob: Blob, node: NodeId, size: int) -> None:
+        """A chunk of it came from this peer."""
+        ledgers = [self.received] if blob.fetch is None else [self.received, blob.fetch.received]
+        for ledger in ledgers:
+            if node not in ledger and len(ledger) >= self.config.ledger_max:
+                del ledger[next(iter(ledger))]
+            ledger[node] = ledger.get(node, 0) + size
 
     def admit(self, blob: Blob, peer: Peer) -> Neighbour | None:
         """The peer's place in the swarm of a blob; None when there is no room for it."""

@@ -62,8 +62,10 @@ class Chunks:
 
     def _start_one(self, blob: Blob, now: Instant, out: Outbox) -> bool:
         """Ask for one chunk of a blob, if there is one to ask for and somebody with room for it."""
-        fetch, info = blob.fetch, blob.info
-        assert fetch is not None and info is not None and fetch.picker is not None
+        fetch = blob.fetch
+        assert fetch is not None
+        picker = fetch.picker
+        assert picker is not None
         usable = []
         for neighbour in blob.neighbours.values():
             if neighbour.have:
@@ -74,21 +76,24 @@ class Chunks:
         ready = [neighbour for neighbour in usable if neighbour.peer.has_room()]
         if not ready:
             return False
-        if fetch.picker.todo:
-            found = self._select(fetch.picker, usable, ready)
+        if picker.todo:
+            found = self._select(fetch, picker, usable, ready, now)
             if found is not None:
-                self._ask(blob, fetch, *found, now, out)
+                self._ask(fetch, picker, *found, now, out)
                 return True
-        return self._double(blob, fetch, fetch.picker, ready, now, out)
+        return self._double(fetch, picker, ready, now, out)
 
-    def _select(self, picker: Picker, usable: list[Neighbour], ready: list[Neighbour]) -> tuple[int, Neighbour] | None:
+    def _select(
+        self, fetch: Fetch, picker: Picker, usable: list[Neighbour], ready: list[Neighbour], now: Instant
+    ) -> tuple[int, Neighbour] | None:
         """A chunk and whom to ask for it: the nearest tier that has something that no nearer one holds."""
         config, rng = self._state.config, self._state.rng
         nearer = 0
         for tier in sorted({neighbour.peer.tier for neighbour in usable}):
             here = [neighbour for neighbour in ready if neighbour.peer.tier == tier]
             same = [neighbour for neighbour in usable if neighbour.peer.tier == tier]
-            index = picker.pick(self._offer(picker, here, same) & ~nearer, rng, config.random_first) if here else None
+            offer = self._offer(fetch, picker, here, same, now) & ~nearer if here else 0
+            index = picker.pick(offer, rng, config.random_first)
             if index is not None:
                 holders = [neighbour for neighbour in here if neighbour.have >> index & 1]
                 return index, choose(holders, CHUNK_BYTES, rng, config.exploration)
@@ -96,52 +101,67 @@ class Chunks:
                 nearer |= neighbour.have
         return None
 
-    def _offer(self, picker: Picker, ready: list[Neighbour], usable: list[Neighbour]) -> int:
+    def _offer(
+        self, fetch: Fetch, picker: Picker, ready: list[Neighbour], usable: list[Neighbour], now: Instant
+    ) -> int:
         """What may be asked of those with room: all that the partial holders have; of the complete ones what partial
-        holders without room will not have delivered about as soon."""
+        holders without room will not have delivered about as soon, and what is not left to other leechers."""
         offer = 0
-        whole = [neighbour for neighbour in ready if neighbour.whole]
         for neighbour in ready:
             if not neighbour.whole:
                 offer |= neighbour.have
-        if whole:
-            soonest = min(neighbour.score(CHUNK_BYTES) for neighbour in whole)
-            spared = 0
-            for neighbour in usable:
-                if not neighbour.whole and neighbour.score(CHUNK_BYTES) <= soonest:
+        whole = [neighbour for neighbour in ready if neighbour.whole]
+        if not whole:
+            return offer
+        soonest = min(neighbour.score(CHUNK_BYTES) for neighbour in whole)
+        spared = partial = 0
+        for neighbour in usable:
+            if not neighbour.whole:
+                partial |= neighbour.have
+                if neighbour.score(CHUNK_BYTES) <= soonest:
                     spared |= neighbour.have
-            offer |= picker.all & ~spared
-        return offer
+        quickest = min(neighbour.peer.expected(CHUNK_BYTES) for neighbour in whole)
+        left = self._left_to_others(fetch, picker, picker.todo & ~partial & ~picker.share, quickest, now)
+        return offer | (picker.all & ~spared & ~left)
+
+    def _left_to_others(self, fetch: Fetch, picker: Picker, theirs: int, seconds: float, now: Instant) -> int:
+        """Those of `theirs` (chunks that only complete holders have, in the shares of other leechers) that these have
+        probably asked for: all, when few are left, as long as they become fewer."""
+        config = self._state.config
+        if not theirs or theirs.bit_count() > config.left_each * (picker.sharers - 1):
+            return 0
+        if theirs != fetch.left:
+            fetch.left, fetch.left_since = theirs, now
+        patient_until = fetch.left_since + config.left_patience * seconds
+        if now >= patient_until:
+            return 0
+        self._state.wake_at(patient_until)
+        return theirs
 
     def _ask(
-        self, blob: Blob, fetch: Fetch, index: int, neighbour: Neighbour, now: Instant, out: Outbox
+        self, fetch: Fetch, picker: Picker, index: int, neighbour: Neighbour, now: Instant, out: Outbox
     ) -> None:
-        assert blob.info is not None and fetch.picker is not None
-        peer, size = neighbour.peer, blob.info.chunk_bytes(index)
-        unit = min(peer.unit(), CHUNK_BYTES)
-        request = ChunkRequest(
-            self._state.next_request(), blob.blob, neighbour, index, size, now, peer.expected(size)
-        )
+        peer, size, blob = neighbour.peer, picker.info.chunk_bytes(index), picker.info.blob
+        unit = peer.unit()
+        request = ChunkRequest(self._state.next_request(), blob, neighbour, index, size, now, peer.expected(size))
         timeout = peer.timeout(min(unit, size))
         if not peer.busy:
             peer.busy = True
             out.tell(LinkBusy(peer.node, True))
         peer.asked(size, now)
         fetch.rate.begin(now)
-        fetch.picker.asked(index)
+        picker.asked(index)
         fetch.flights.setdefault(index, []).append(request)
         neighbour.requests += 1
         self._state.chunks[request.request] = request
         self._state.inflight += size
         self._tokens = self._tokens.take(size, now)
-        out.effect(FetchChunk(request.request, peer.node, blob.blob, index, unit, timeout))
+        out.effect(FetchChunk(request.request, peer.node, blob, index, unit, timeout))
 
-    def _double(
-        self, blob: Blob, fetch: Fetch, picker: Picker, ready: list[Neighbour], now: Instant, out: Outbox
-    ) -> bool:
+    def _double(self, fetch: Fetch, picker: Picker, ready: list[Neighbour], now: Instant, out: Outbox) -> bool:
         """End-game: ask a second neighbour for a chunk that is late, when only a few are left and all are under way."""
         config, flights = self._state.config, fetch.flights
-        limit = max(config.endgame_chunks, int(picker.all.bit_length() * config.endgame_fraction))
+        limit = max(config.endgame_chunks, int(picker.info.chunks * config.endgame_fraction))
         if not flights or len(flights) > limit or picker.obtainable():
             return False
         for index, requests in flights.items():
@@ -152,7 +172,7 @@ class Chunks:
             if others:
                 best = min(others, key=lambda n: n.peer.expected(late.size))
                 if best.peer.expected(late.size) * config.endgame_gain < late.remaining(now):
-                    self._ask(blob, fetch, index, best, now, out)
+                    self._ask(fetch, picker, index, best, now, out)
                     return True
                 self._state.wake_at(now + config.endgame_check)
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgecache.core.swarm.blobs import Blob, Fetch, ManifestRequest, Phase, SwarmState
 from edgecache.core.swarm.picker import Picker
-from edgecache.core.swarm.reports import announce, report
+from edgecache.core.swarm.reports import announce
 from edgecache.core.swarm.scoring import Neighbour
 from edgecache.core.vocabulary import (
     CancelFetch,
@@ -49,7 +49,7 @@ class Manifests:
         fetch = blob.fetch
         assert fetch is not None
         blob.info = info
-        picker = fetch.picker = Picker(info.chunks, blob.have)
+        picker = fetch.picker = Picker(info, blob.have)
         blob.have = picker.have
         for page in range(info.pages):
             if blob.pages >> page & 1:
@@ -63,15 +63,15 @@ class Manifests:
         """Before chunks are asked for, the store must have room for what is missing."""
         assert blob.fetch is not None
         blob.fetch.phase = Phase.ROOM
-        report(blob, out)
+        self._state.touch(blob.blob)
         out.tell(RoomWanted(blob.blob, blob.missing_bytes()))
 
-    def stored(self, event: ManifestStored, out: Outbox) -> Blob | None:
-        """A root or a page came; returns the blob if that was awaited."""
+    def stored(self, event: ManifestStored, out: Outbox) -> None:
+        """A root or a page came."""
         request = self._state.manifests.pop(event.request, None)
         blob = self._state.fetching.get(request.blob) if request is not None else None
         if request is None or blob is None or blob.fetch is None or event.info.blob != blob.blob:
-            return None
+            return
         blob.fetch.manifests.pop(request.page, None)
         if (peer := self._state.peers.get(request.peer)) is not None:
             peer.well()
@@ -80,11 +80,9 @@ class Manifests:
                 blob.have |= event.have.bits
                 self.known(blob, event.info)
                 announce(blob, self._state.config.announce_steps, out)
-                self.want_room(blob, out)
-        elif blob.fetch.picker is not None and blob.info is not None:
+        elif (picker := blob.fetch.picker) is not None:
             blob.pages |= 1 << request.page
-            blob.fetch.picker.cover(blob.info.page_range(request.page))
-        return blob
+            picker.cover(picker.info.page_range(request.page))
 
     def failed(self, event: ManifestFailed, now: Instant, out: Outbox) -> Blob | None:
         """A root or a page did not come; returns the blob whose store is full, if that is why."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgecache.model.content import BlobInfo
+
 if TYPE_CHECKING:
     from random import Random
 
@@ -41,7 +43,7 @@ def random_bit(bits: int, rng: Random) -> int:
 
 def bit_indexes(bits: int, most: int) -> tuple[int, ...]:
     """The lowest `most` set bits."""
-    out = []
+    out: list[int] = []
     while bits and len(out) < most:
         low = bits & -bits
         out.append(low.bit_length() - 1)
@@ -107,10 +109,11 @@ class Rarity:
 class Picker:
     """The chunks of one blob that is being fetched: which are here, asked for, or to be asked for."""
 
-    __slots__ = ("all", "covered", "flying", "have", "rarity", "share", "todo")
+    __slots__ = ("all", "covered", "flying", "have", "info", "rarity", "share", "sharers", "todo")
 
-    def __init__(self, count: int, have: int) -> None:
-        self.all = (1 << count) - 1
+    def __init__(self, info: BlobInfo, have: int) -> None:
+        self.info = info
+        self.all = (1 << info.chunks) - 1
         self.have = have & self.all
         self.covered = 0
         """Chunks whose manifest page is here: only these can be verified."""
@@ -118,6 +121,8 @@ class Picker:
         self.todo = 0
         """Covered, not here and not asked for."""
         self.share = self.all
+        self.sharers = 1
+        """Leechers, ourselves included, that the blob is shared out among."""
         self.rarity = Rarity()
 
     @property

@@ -46,7 +46,7 @@ def missing_nowhere(blob: Blob) -> tuple[int, ...]:
 
 
 def report(blob: Blob, out: Outbox) -> None:
-    """Tell the user where a fetch stands, if that is not where it stood."""
+    """Tell the user where a fetch stands, unless nothing changed."""
     fetch = blob.fetch
     if fetch is None:
         return

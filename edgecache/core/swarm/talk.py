@@ -2,8 +2,8 @@
 
 Theory of operation. Whoever wants a blob opens with its own whole have-set and `wanting`; whoever holds some of it
 answers with its own, and says in turn whether it wants. From then on each tells the other what is new, in batches,
-as long as the other wants. A whole set is repeated to one peer only after `have_repeat`, so that two openings that cross
-are not answered twice, and one that got lost with a link is answered when it is repeated.
+as long as the other wants. A whole set is repeated to one peer only after `have_repeat`, so that two openings that
+cross are not answered twice, and one that got lost with a link is answered when it is repeated.
 """
 
 from __future__ import annotations
@@ -56,18 +56,24 @@ class Talk:
                     out.send(sender, Have(blob.blob, HaveSet(blob.have), full=True, wanting=False))
                 return
         self._learn(blob, neighbour, message)
-        if message.wanting and (neighbour.told_at is None or message.full and not self._told_lately(neighbour, now)):
+        repeat = message.full and not self._told_lately(neighbour, now)
+        if message.wanting and (repeat or neighbour.told_at is None):
             self._tell(blob, neighbour, now, out)
         self._forget_if_useless(blob, neighbour)
 
     def stored(self, blob: Blob, index: int, now: Instant, out: Outbox) -> None:
         """A new chunk is here: subscribers hear of it soon."""
+        config = self._state.config
+        listeners = sum(1 for n in blob.neighbours.values() if n.wanting)
         blob.fresh |= 1 << index
-        if blob.fresh.bit_count() >= self._state.config.delta_chunks:
+        if not listeners:
+            blob.fresh = 0
+        elif blob.fresh.bit_count() >= max(config.delta_chunks, listeners):
             self.flush(blob, out)
-        elif not blob.flushing and any(n.wanting for n in blob.neighbours.values()):
+        elif not blob.flushing:
             blob.flushing = True
-            out.timer(flush_timer(blob.blob), now + self._state.config.delta_delay)
+            scale = max(1.0, listeners / config.delta_chunks)
+            out.timer(flush_timer(blob.blob), now + config.delta_delay * scale)
 
     def flush(self, blob: Blob, out: Outbox) -> None:
         """Tell subscribers what is new to them."""

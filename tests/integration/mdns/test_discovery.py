@@ -144,7 +144,7 @@ cat >/run/bus.conf <<END
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/>
-<allow send_destination="*"/><allow receive_type="method_call"/></policy></busconfig>
+<allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>
 END
 dbus-daemon --config-file=/run/bus.conf --nofork >/run/dbus.log 2>&1 & bus=$!
 for attempt in 1 2 3 4 5 6 7 8 9 10; do [ -S /run/dbus/system_bus_socket ] && break; sleep 0.2; done

@@ -1,0 +1,190 @@
+"""`put`, `get`, `ls`, `pin`, `unpin`, `rm`: blobs of this node and of the mesh."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from edgecache.cli.agent import agent_of, size_text, span_text
+from edgecache.cli.command import STDIN, Command, Session, pass_session
+from edgecache.model.errors import EdgecacheError, UsageError
+
+if TYPE_CHECKING:
+    from edgecache.adapters.control.client import ControlClient
+    from edgecache.cli.progress import Progress
+
+PART_BYTES = 256 * 1024
+
+
+@click.command(cls=Command)
+@click.argument("file", metavar="FILE")
+@click.option("--name", metavar="TEXT", help="What `ls` shows for it here [default: the file's name].")
+@click.option("--pin/--no-pin", default=True, help="Whether this node keeps it whatever happens [default: it does].")
+@pass_session
+def put(session: Session, file: str, name: str | None, pin: bool) -> None:
+    """Store FILE (`-` is standard input) and offer it to the mesh; prints its id."""
+    from edgecache.cli.progress import progress
+
+    with ExitStack() as stack:
+        source, size = _opened(file, stack)
+        agent = stack.enter_context(agent_of(session))
+        bar = stack.enter_context(progress(session.output, "storing", size))
+        agent.request("put", name=name or ("" if file == STDIN else Path(file).name), pin=pin, size=size)
+        agent.send_content(_parts(source, bar))
+        (reply,) = agent.replies()
+    reply.pop("ok")
+    session.output.result(reply, reply["blob"])
+
+
+def _opened(file: str, stack: ExitStack) -> tuple[IO[bytes], int | None]:
+    if file == STDIN:
+        return sys.stdin.buffer, None
+    path = Path(file)
+    if path.is_dir():
+        raise UsageError(f"{file} is a directory", hint="put an archive of it: `tar c DIR | edgecache put -`")
+    return stack.enter_context(path.open("rb")), path.stat().st_size or None
+
+
+def _parts(source: IO[bytes], bar: Progress) -> Iterator[bytes]:
+    done = 0
+    while part := source.read(PART_BYTES):
+        yield part
+        done += len(part)
+        bar.show(done, None, "")
+
+
+@click.command(cls=Command)
+@click.argument("blob", metavar="ID")
+@click.option("--output", "-o", metavar="FILE", help="Also write it to FILE (`-` is standard output).")
+@click.option("--pin", is_flag=True, help="Keep it here whatever happens.")
+@click.option("--no-wait", is_flag=True, help="Start the fetch and return at once; `ls` shows how far it is.")
+@pass_session
+def get(session: Session, blob: str, output: str | None, pin: bool, no_wait: bool) -> None:
+    """Fetch a blob from whoever has it nearby, and check every byte.
+
+    ID is what `put` printed, 8 or more of its first characters, or `sha256:HEX` of the file. Interrupt it with Ctrl-C,
+    and the next `get` goes on where this one stopped.
+    """
+    from edgecache.cli.progress import progress
+
+    with ExitStack() as stack:
+        agent = stack.enter_context(agent_of(session))
+        bar = stack.enter_context(progress(session.output, "fetching", None))
+        agent.request("get", blob=blob, content=output is not None, pin=pin, wait=not no_wait)
+        reply = _followed(agent, bar, output)
+    reply.pop("ok")
+    if output == STDIN:
+        return
+    session.output.result(reply, lambda: _print_got(reply, output))
+
+
+def _followed(agent: ControlClient, bar: Progress, output: str | None) -> dict[str, Any]:
+    reply: dict[str, Any] = {}
+    for reply in agent.replies():
+        if reply.get("event") == "progress":
+            size, chunks = reply["size"], reply["chunks"]
+            done = size * reply["have"] // chunks if chunks else 0
+            missing = reply["missing_nowhere"]
+            waits = f"waiting for chunk {', '.join(map(str, missing))}: nobody in reach has it" if missing else ""
+            bar.show(done, size, waits or f"from {reply['sources']} peer{'s' * (reply['sources'] != 1)}")
+        elif reply.get("event") == "content":
+            bar.close()
+            assert output is not None, "content comes only when it is asked for"
+            _write(agent.content(), output)
+    return reply
+
+
+def _write(content: Iterator[bytes], output: str) -> None:
+    """To standard output, or to a file that appears under its name only when it is whole."""
+    if output == STDIN:
+        for part in content:
+            sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+        return
+    target = Path(output)
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        with temporary.open("wb") as stream:
+            for part in content:
+                stream.write(part)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _print_got(reply: dict[str, Any], output: str | None) -> None:
+    if reply.get("started"):
+        print(f"fetching {reply['blob']} in the background; `edgecache ls` shows how far it is")
+        return
+    print(f"{reply['blob']}  {size_text(reply['size'])}  verified, sha256:{reply['sha256']}")
+    for node, count in sorted(reply["sources"].items(), key=lambda item: -item[1]):
+        print(f"  {size_text(count):>10} from {node}")
+    if output is not None:
+        print(f"wrote {output}")
+
+
+@click.command(cls=Command)
+@pass_session
+def ls(session: Session) -> None:
+    """List the blobs of this node."""
+    with agent_of(session) as agent:
+        found = agent.call("ls")["blobs"]
+    columns = ("ID", "SIZE", "HERE", "STATE", "NAME", "SINCE")
+    rows = [_blob_row(blob) for blob in sorted(found, key=lambda blob: blob["added"])]
+    session.output.result({"blobs": found}, lambda: session.output.table(columns, rows))
+
+
+def _blob_row(blob: dict[str, Any]) -> tuple[str, ...]:
+    import time
+
+    share = "100 %" if blob["complete"] else f"{100 * blob['have'] // max(1, blob['chunks'])} %"
+    states = [word for word, holds in (("pinned", blob["pinned"]), ("fetching", blob["wanted"])) if holds]
+    since = span_text(max(0.0, time.time() - blob["added"])) + " ago"
+    return (blob["blob"], size_text(blob["size"]), share, ", ".join(states) or "-", blob["name"] or "-", since)
+
+
+def _simple(session: Session, op: str, done: str, blob: str, **arguments: object) -> None:
+    with agent_of(session) as agent:
+        reply = agent.call(op, blob=blob, **arguments)
+    reply.pop("ok")
+    session.output.result(reply, f"{done} {reply['blob']}")
+
+
+@click.command(cls=Command)
+@click.argument("blob", metavar="ID")
+@pass_session
+def pin(session: Session, blob: str) -> None:
+    """Keep a blob that is here, whatever happens."""
+    _simple(session, "pin", "pinned", blob)
+
+
+@click.command(cls=Command)
+@click.argument("blob", metavar="ID")
+@pass_session
+def unpin(session: Session, blob: str) -> None:
+    """Let a blob go when room is needed."""
+    _simple(session, "unpin", "unpinned", blob)
+
+
+@click.command(cls=Command)
+@click.argument("blobs", metavar="ID...", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="Also when it is pinned.")
+@pass_session
+def rm(session: Session, blobs: tuple[str, ...], force: bool) -> None:
+    """Drop blobs from this node; others keep theirs."""
+    failed: EdgecacheError | None = None
+    for blob in blobs:
+        try:
+            _simple(session, "rm", "removed", blob, force=force)
+        except EdgecacheError as error:
+            failed = error
+            if len(blobs) > 1:
+                session.output.note(f"{blob}: {error.message}")
+    if failed is not None:
+        raise failed

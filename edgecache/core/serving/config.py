@@ -1,0 +1,42 @@
+"""Settings of the serving machine; times in seconds, sizes in bytes, rates in bytes per second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgecache.model.content import CHUNK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class ServingConfig:
+    """Each default with its cost both ways and where it comes from."""
+
+    upload_rate: int = 0
+    """Bytes a second sent to all peers together; 0 is unlimited."""
+    upload_burst: float = 0.25
+    """Seconds of that rate saved up while nobody asks. Guess."""
+    window: int = 16
+    """Units that one peer may have asked for at once: what our hello advertises; more are refused."""
+    refused_pause: float = 1.0
+    """Max-Age of such a refusal: the smallest that CoAP can say."""
+    quantum: int = CHUNK_BYTES
+    """Bytes that one round of the deficit round-robin adds to each asker (Shreedhar and Varghese 1995). At least the
+    largest unit, so that each round serves everybody; larger would be coarser."""
+    slots: int = 48
+    """Units in progress: being read, or in a send queue. More than the links that membership keeps, so that readers
+    that have stalled leave a slot for everybody else."""
+    bytes_max: int = 12 * 1024**2
+    """Bytes in progress: bounds the memory of all send queues."""
+    per_asker: int = 2
+    """In progress for one asker while slots are plenty, one when half are taken: one unit is read while the other is
+    sent; a slow reader holds no more than these."""
+    idle_after: float = 5.0
+    """An asker that has asked for nothing for so long no longer keeps its link busy."""
+    peers_max: int = 256
+    """Peers whose served bytes are counted, for people; the one first seen goes."""
+
+    def __post_init__(self) -> None:
+        assert self.quantum >= CHUNK_BYTES, "a unit larger than the quantum would wait more than one round"
+        assert self.bytes_max >= self.per_asker * CHUNK_BYTES
+        assert self.window >= 1
+        assert 1 <= self.per_asker <= self.slots

@@ -1,0 +1,170 @@
+"""The life of a fetch, from "wanted here" to "here and verified", or to the sentence that says why not."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from edgecache.core.swarm.blobs import Blob, Fetch, Phase, SwarmState
+from edgecache.core.swarm.chunks import Chunks
+from edgecache.core.swarm.manifests import Manifests
+from edgecache.core.swarm.reports import FetchView, announce, view
+from edgecache.core.swarm.scoring import Goodput
+from edgecache.core.swarm.seeking import Seeking
+from edgecache.core.swarm.talk import Talk
+from edgecache.core.vocabulary import BlobVerified, FetchFinished, MachineName, Outbox, TimerKey, VerifyBlob
+from edgecache.model.ids import BlobId
+from edgecache.model.instant import Instant
+
+_RATE_SPAN = 2.0
+"""Seconds over which the rate of a fetch is smoothed, for people."""
+
+
+def resume_timer(blob: BlobId) -> TimerKey:
+    """Fires when a fetch that found the store full is tried again."""
+    return TimerKey(MachineName.SWARM, "resume", blob)
+
+
+class Fetches:
+    """Moves fetches from phase to phase."""
+
+    def __init__(self, state: SwarmState, talk: Talk, seeking: Seeking, manifests: Manifests, chunks: Chunks) -> None:
+        self._state, self._talk, self._seeking = state, talk, seeking
+        self._manifests, self._chunks = manifests, chunks
+        self.ended: deque[FetchView] = deque(maxlen=state.config.history_max)
+
+    def want(self, blob_id: BlobId, now: Instant, out: Outbox) -> None:
+        """Somebody wants it here."""
+        state = self._state
+        blob = state.blobs.get(blob_id)
+        if blob is not None and blob.complete:
+            out.effect(FetchFinished(blob_id))
+            return
+        if blob is not None and blob.fetch is not None:
+            blob.fetch.told = ()
+            state.touch(blob.blob)
+            return
+        if len(state.fetching) >= state.config.fetches_max:
+            failure = f"{state.config.fetches_max} blobs are being fetched already; try again when some are done"
+            out.effect(FetchFinished(blob_id, failure))
+            return
+        blob = blob or Blob(blob_id)
+        blob.fetch = Fetch(Goodput(_RATE_SPAN))
+        state.blobs[blob_id] = state.fetching[blob_id] = blob
+        state.touch(blob.blob)
+        if blob.info is not None:
+            self._manifests.known(blob, blob.info)
+            self.proceed(blob, now, out)
+        if blob.wants:
+            self._seeking.begin(blob, now, out)
+
+    def unwanted(self, blob_id: BlobId, now: Instant, out: Outbox) -> None:
+        """Nobody waits for it any more."""
+        blob = self._state.fetching.get(blob_id)
+        if blob is not None:
+            self._end(blob, "stopped", now, out)
+
+    def proceed(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        """Once the size is known: check the whole if all is here, else see that there is room for the rest."""
+        fetch = blob.fetch
+        if fetch is None or fetch.picker is None or fetch.phase is Phase.VERIFYING:
+            return
+        if fetch.picker.missing:
+            if fetch.phase in (Phase.SEEKING, Phase.PAUSED):
+                self._manifests.want_room(blob, out)
+            return
+        self._withdraw(blob, now, out)
+        fetch.phase = Phase.VERIFYING
+        self._talk.hush(blob, out)
+        self._state.touch(blob.blob)
+        out.effect(VerifyBlob(blob.blob))
+
+    def granted(self, blob_id: BlobId) -> None:
+        """The store has room."""
+        blob = self._state.fetching.get(blob_id)
+        if blob is not None and blob.fetch is not None and blob.fetch.phase is Phase.ROOM:
+            blob.fetch.phase = Phase.FETCHING
+            self._state.touch(blob.blob)
+
+    def refused(self, blob_id: BlobId, why: str, now: Instant, out: Outbox) -> None:
+        """The store has no room: final at the first try, waited for when a chunk did not fit on the way."""
+        blob = self._state.fetching.get(blob_id)
+        if blob is not None and blob.fetch is not None and blob.fetch.phase is Phase.ROOM:
+            if blob.fetch.full:
+                self.store_full(blob, why, now, out)
+            else:
+                self.finish(blob, why or "there is no room for it in the store", now, out)
+
+    def store_full(self, blob: Blob, why: str, now: Instant, out: Outbox) -> None:
+        """A write did not fit: pause, try again, and fail after too many times without progress."""
+        fetch, config = blob.fetch, self._state.config
+        if fetch is None or fetch.phase not in (Phase.SEEKING, Phase.ROOM, Phase.FETCHING):
+            return
+        fetch.full += 1
+        if fetch.full >= config.store_tries:
+            minutes = config.store_tries * config.store_retry / 60
+            failure = why or f"the store stayed full for {minutes:g} minutes; {blob.missing_bytes()} bytes are missing"
+            self.finish(blob, failure, now, out)
+            return
+        fetch.phase = Phase.PAUSED
+        self._state.touch(blob.blob)
+        out.timer(resume_timer(blob.blob), now + config.store_retry)
+
+    def resume(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        """Try again after the store was full."""
+        fetch = blob.fetch
+        if fetch is None or fetch.phase is not Phase.PAUSED:
+            return
+        if fetch.picker is None:
+            fetch.phase = Phase.SEEKING
+            self._state.touch(blob.blob)
+        else:
+            self.proceed(blob, now, out)
+
+    def verified(self, event: BlobVerified, now: Instant, out: Outbox) -> None:
+        """The digest of the whole was checked."""
+        blob = self._state.blobs.get(event.blob)
+        if blob is None:
+            return
+        if event.ok:
+            blob.complete = True
+            announce(blob, self._state.config.announce_steps, out, at_once=True)
+        if blob.fetch is not None and blob.fetch.phase is Phase.VERIFYING:
+            failure = "" if event.ok else (
+                "every chunk is what the manifest says, but the whole is not: whoever made this blob made it wrongly"
+            )
+            self.finish(blob, failure, now, out)
+
+    def finish(self, blob: Blob, failure: str, now: Instant, out: Outbox) -> None:
+        """It is here, or it cannot be."""
+        self._end(blob, "failed" if failure else "done", now, out)
+        out.effect(FetchFinished(blob.blob, failure))
+
+    def forget(self, blob: Blob) -> None:
+        """Nothing of it is here, and nobody wants it."""
+        for neighbour in list(blob.neighbours.values()):
+            self._state.dismiss(blob, neighbour)
+        self._state.blobs.pop(blob.blob, None)
+
+    def _end(self, blob: Blob, phase: str, now: Instant, out: Outbox) -> None:
+        assert blob.fetch is not None
+        self.ended.append(view(blob, self._state, phase))
+        verifying = blob.fetch.phase is Phase.VERIFYING
+        if not verifying:
+            self._withdraw(blob, now, out)
+        for neighbour in blob.neighbours.values():
+            blob.learn(neighbour, 0)
+            neighbour.heard = False
+        blob.fetch = None
+        del self._state.fetching[blob.blob]
+        if not verifying:
+            self._talk.hush(blob, out)
+        self._seeking.unbusy(now, out, at_once=True)
+        if not blob.have and not blob.complete:
+            self.forget(blob)
+
+    def _withdraw(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        """Ask for nothing more."""
+        self._chunks.give_up(blob, now, out)
+        self._manifests.cancel(blob, out)
+        self._seeking.end(blob, out)
+        out.clear(resume_timer(blob.blob))

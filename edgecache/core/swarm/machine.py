@@ -1,0 +1,294 @@
+"""The swarm machine.
+
+Theory of operation. One `Blob` for each blob that is held or wanted, one `Peer` for each linked node, one `Neighbour`
+where the two meet. Five parts share that state, and none of them waits for anything:
+
+    seeking     claims and links: who might have it            seeking.py
+    talk        have-sets: who does have it, who wants it      talk.py
+    manifests   the root, then pages: what it consists of      manifests.py
+    chunks      which chunk of whom (picker.py, scoring.py)    chunks.py
+    fetches     the phases of a wanted blob                    fetches.py
+
+Every event is first taken in, then windows are filled, then progress is reported. A fetch ends when the blob is here
+and verified, when nobody wants it, or when the store has no room; when nobody has what is missing, it waits: links
+that come up, messages that arrive and lookups that are repeated wake it. Chunk requests are the only thing that is
+ever in flight for long, and each has its own deadline at the driver.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgecache.core.swarm.blobs import NEVER, Blob, SwarmState
+from edgecache.core.swarm.chunks import Chunks
+from edgecache.core.swarm.config import SwarmConfig
+from edgecache.core.swarm.fetches import Fetches
+from edgecache.core.swarm.manifests import Manifests
+from edgecache.core.swarm.reports import FetchView, announce, report, view
+from edgecache.core.swarm.scoring import Goodput, Peer
+from edgecache.core.swarm.seeking import Seeking
+from edgecache.core.swarm.talk import Talk
+from edgecache.core.vocabulary import (
+    BlobGone,
+    BlobHeld,
+    BlobVerified,
+    ChunkFailed,
+    ChunkProgress,
+    ChunkStored,
+    Event,
+    FetchUnwanted,
+    FetchWanted,
+    HoldingChanged,
+    Identity,
+    LinkDown,
+    LinkUnavailable,
+    LinkUp,
+    MachineName,
+    ManifestFailed,
+    ManifestStored,
+    MapChanged,
+    MessageReceived,
+    Notice,
+    Outbox,
+    ProvidersFound,
+    RoomGranted,
+    RoomRefused,
+    RttMeasured,
+    TimerFired,
+    TimerKey,
+)
+from edgecache.model.ids import BlobId, NodeId
+from edgecache.model.instant import Instant
+from edgecache.wire.messages import Have
+
+if TYPE_CHECKING:
+    from random import Random
+
+_PUMP = TimerKey(MachineName.SWARM, "pump")
+"""Fires when something may be asked for that could not before: a pause or a limit ends."""
+
+
+class Swarm:
+    """Download planning of one node."""
+
+    name = MachineName.SWARM
+    hears = (
+        LinkUp, LinkDown, RttMeasured, LinkUnavailable, ProvidersFound, RoomGranted, RoomRefused, FetchWanted,
+        FetchUnwanted, BlobHeld, BlobGone, BlobVerified, ManifestStored, ManifestFailed, ChunkProgress, ChunkStored,
+        ChunkFailed,
+    )
+    hears_messages = (Have,)
+
+    def __init__(self, me: Identity, config: SwarmConfig, rng: Random) -> None:
+        state = self._state = SwarmState(me, config, rng)
+        self._talk = Talk(state)
+        self._seeking = Seeking(state, self._talk)
+        self._manifests = Manifests(state)
+        self._chunks = Chunks(state)
+        self._fetches = Fetches(state, self._talk, self._seeking, self._manifests, self._chunks)
+        self._alarm = NEVER
+
+    # ---- what others may look at
+
+    def fetches(self) -> list[FetchView]:
+        """Fetches under way, then those that ended lately (oldest first)."""
+        return [view(blob, self._state) for blob in self._state.fetching.values()] + list(self._fetches.ended)
+
+    def received(self) -> dict[NodeId, int]:
+        """Bytes of chunks that came from each peer since the start (a bounded number of peers)."""
+        return dict(self._state.received)
+
+    # ---- events
+
+    def handle(self, event: Event | Notice | MapChanged, now: Instant, out: Outbox) -> None:
+        """Take one event or notice, then ask for whatever may be asked for now."""
+        match event:
+            case MessageReceived(peer, Have() as message):
+                self._have(peer, message, now, out)
+            case ChunkStored():
+                self._chunk_stored(event, now, out)
+            case ChunkProgress():
+                self._chunks.progress(event, now)
+            case TimerFired():
+                self._timer(event.key, now, out)
+            case ChunkFailed() | ManifestFailed() | ManifestStored():
+                self._answered(event, now, out)
+            case LinkUp() | LinkDown() | RttMeasured() | LinkUnavailable():
+                self._link(event, now, out)
+            case ProvidersFound():
+                if (blob := self._state.fetching.get(event.blob)) is not None:
+                    self._seeking.found(blob, event, now, out)
+                    self._state.touch(blob.blob)
+            case _:
+                self._lifecycle(event, now, out)
+        self._settle(now, out)
+
+    def _lifecycle(self, event: Event | Notice | MapChanged, now: Instant, out: Outbox) -> None:
+        match event:
+            case FetchWanted():
+                self._fetches.want(event.blob, now, out)
+            case FetchUnwanted():
+                self._fetches.unwanted(event.blob, now, out)
+            case RoomGranted():
+                self._fetches.granted(event.blob)
+            case RoomRefused():
+                self._fetches.refused(event.blob, event.why, now, out)
+            case BlobVerified():
+                self._fetches.verified(event, now, out)
+            case BlobHeld():
+                self._held(event, now, out)
+            case BlobGone():
+                self._gone(event, now, out)
+            case _:
+                pass
+
+    def _settle(self, now: Instant, out: Outbox) -> None:
+        """Fill windows, set the alarm for what must wait, report what changed."""
+        state = self._state
+        if state.fetching:
+            state.wake = NEVER
+            for blob in state.fetching.values():
+                self._manifests.pump(blob, now, out)
+            self._chunks.pump(now, out)
+            if state.wake < self._alarm:
+                self._alarm = state.wake
+                out.timer(_PUMP, state.wake)
+        if state.touched:
+            for blob_id in state.touched:
+                if (touched := state.fetching.get(blob_id)) is not None:
+                    report(touched, out)
+            state.touched.clear()
+
+    def _timer(self, key: TimerKey, now: Instant, out: Outbox) -> None:
+        if key.name == _PUMP.name:
+            self._alarm = NEVER
+            return
+        blob = self._state.blobs.get(BlobId(str(key.subject)))
+        if blob is None:
+            return
+        if key.name == "flush":
+            blob.flushing = False
+            self._talk.flush(blob, out)
+        elif blob.fetch is not None:
+            if key.name == "refresh" and blob.wants:
+                self._seeking.refresh(blob, now, out)
+            elif key.name == "resume":
+                self._fetches.resume(blob, now, out)
+
+    # ---- links and messages
+
+    def _link(self, event: LinkUp | LinkDown | RttMeasured | LinkUnavailable, now: Instant, out: Outbox) -> None:
+        peers = self._state.peers
+        match event:
+            case LinkUp():
+                peer = peers.get(event.peer)
+                slots = max(event.hello.limits.window, 1)
+                if peer is None:
+                    config = self._state.config
+                    peer = Peer(event.peer, event.tier, event.rtt, slots, config, Goodput(config.goodput_span))
+                    peers[event.peer] = peer
+                peer.tier, peer.rtt, peer.slots = event.tier, event.rtt, slots
+                self._seeking.linked(peer, now, out)
+            case LinkDown():
+                self._link_down(event.peer, now, out)
+            case RttMeasured():
+                if (peer := peers.get(event.peer)) is not None:
+                    peer.rtt = event.rtt
+            case LinkUnavailable():
+                self._seeking.unavailable(event.peer, now, out)
+
+    def _link_down(self, node: NodeId, now: Instant, out: Outbox) -> None:
+        """What was asked of it is asked of others at once."""
+        peer = self._state.peers.pop(node, None)
+        if peer is None:
+            return
+        for blob_id in list(peer.blobs):
+            blob = self._state.blobs[blob_id]
+            neighbour = blob.neighbours[node]
+            gave = bool(neighbour.have)
+            if blob.fetch is not None:
+                self._chunks.take_back(neighbour, blob, now, out, linked=False)
+                self._manifests.lost(blob, neighbour, out)
+            self._state.dismiss(blob, neighbour)
+            if gave and blob.wants:
+                self._seeking.soon(blob, now, out)
+                self._state.touch(blob.blob)
+
+    def _have(self, sender: NodeId, message: Have, now: Instant, out: Outbox) -> None:
+        self._talk.received(sender, message, now, out)
+        self._state.touch(message.blob)
+
+    # ---- what came of requests
+
+    def _chunk_stored(self, event: ChunkStored, now: Instant, out: Outbox) -> None:
+        request = self._chunks.stored(event.request, now, out)
+        blob = self._state.blobs.get(event.blob)
+        if blob is None or blob.info is None or not 0 <= event.index < blob.info.chunks:
+            return
+        if request is not None:
+            self._state.credit(blob, request.neighbour.peer.node, request.size)
+        fetch, bit = blob.fetch, 1 << event.index
+        if blob.have & bit:
+            return
+        blob.have |= bit
+        if fetch is not None and fetch.picker is not None:
+            fetch.full = 0
+            fetch.picker.stored(event.index)
+        self._talk.stored(blob, event.index, now, out)
+        announce(blob, self._state.config.announce_steps, out)
+        self._state.touch(blob.blob)
+        if fetch is not None and fetch.picker is not None and not fetch.picker.missing:
+            self._fetches.proceed(blob, now, out)
+
+    def _answered(self, event: ChunkFailed | ManifestFailed | ManifestStored, now: Instant, out: Outbox) -> None:
+        match event:
+            case ManifestStored():
+                self._manifests.stored(event, out)
+                if (blob := self._state.fetching.get(event.info.blob)) is not None:
+                    self._fetches.proceed(blob, now, out)
+                return
+            case ManifestFailed():
+                full = self._manifests.failed(event, now, out)
+            case ChunkFailed():
+                full = self._chunks.failed(event, now, out)
+        if full is not None:
+            self._fetches.store_full(full, "", now, out)
+        self._state.touch(event.blob)
+
+    # ---- the store
+
+    def _held(self, event: BlobHeld, now: Instant, out: Outbox) -> None:
+        """The store's word on what it holds."""
+        state, blob_id = self._state, event.info.blob
+        blob = state.blobs.get(blob_id) or Blob(blob_id)
+        state.blobs[blob_id] = blob
+        everything = (1 << event.info.chunks) - 1
+        before, blob.have = blob.have, everything if event.complete else event.have.bits & everything
+        blob.info, blob.complete = event.info, event.complete
+        blob.pages = event.pages & ((1 << event.info.pages) - 1)
+        announce(blob, state.config.announce_steps, out, at_once=True)
+        if blob.fetch is not None:
+            if event.complete:
+                self._fetches.finish(blob, "", now, out)
+            else:
+                self._chunks.give_up(blob, now, out)
+                self._manifests.known(blob, event.info)
+                self._fetches.proceed(blob, now, out)
+        elif event.wanted and not event.complete:
+            self._fetches.want(blob_id, now, out)
+        if before != blob.have:
+            self._talk.restate(blob, now, out)
+
+    def _gone(self, event: BlobGone, now: Instant, out: Outbox) -> None:
+        """The store has dropped it."""
+        blob = self._state.blobs.get(event.blob)
+        if blob is None:
+            return
+        if blob.fetch is not None:
+            self._fetches.finish(blob, "it was removed from the store while it was being fetched", now, out)
+        blob.have, blob.complete = 0, False
+        if blob.info is not None and blob.announced:
+            blob.announced = 0
+            out.tell(HoldingChanged(blob.info, 0))
+        self._talk.restate(blob, now, out)
+        self._fetches.forget(blob)

@@ -1,0 +1,202 @@
+"""Configuration in, a running agent out: the only place that calls constructors across layers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from edgecache import __version__
+from edgecache.adapters.coap.links import CoapLinks
+from edgecache.adapters.control.server import ControlServer
+from edgecache.adapters.pki.credentials import load_credentials, tls_contexts
+from edgecache.adapters.pki.files import IdentityFiles
+from edgecache.adapters.pki.profile import check_peer
+from edgecache.adapters.pki.signer import NodeSigner
+from edgecache.adapters.system.addresses import AddressWatcher, own_addresses, without_zones
+from edgecache.adapters.system.clock import SystemClock
+from edgecache.adapters.system.device import host_id
+from edgecache.adapters.system.journal import RateLimited, configure_logging
+from edgecache.adapters.system.service import ServiceManager
+from edgecache.config.schema import Config
+from edgecache.core import vocabulary as v
+from edgecache.core.membership import MembershipConfig
+from edgecache.core.node import Node, NodeConfig
+from edgecache.core.serving import ServingConfig
+from edgecache.core.swarm import SwarmConfig
+from edgecache.daemon import upkeep
+from edgecache.daemon.driver import Driver
+from edgecache.daemon.operations import Operations, held
+from edgecache.daemon.readings import ReadingsBoard
+from edgecache.model.ids import NodeId
+from edgecache.model.peer import Address
+from edgecache.store.disk import DiskStore
+from edgecache.wire.facts import CAPACITY_KEY, encode_capacity
+
+if TYPE_CHECKING:
+    from edgecache.adapters.mdns.discovery import MdnsDiscovery
+
+log = logging.getLogger(__name__)
+
+REMEMBERED_PEERS = "peers"
+STOP_TIMEOUT = 1.8
+"""A clean stop takes less than 2 s; what has not ended by then is left to the kernel."""
+
+
+def run_agent(config: Config) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    configure_logging(config.log.level)
+    return asyncio.run(_run(config))
+
+
+async def _run(config: Config) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, log.warning, "restart the agent for a changed configuration to apply")
+    manager = ServiceManager()
+    async with running(config, manager):
+        await stopping.wait()
+        manager.stopping()
+    return 0
+
+
+def node_config(config: Config) -> NodeConfig:
+    """The settings of the core's machines that the configuration file can change."""
+    return NodeConfig(
+        membership=MembershipConfig(
+            overlay_max=config.links.overlay,
+            overlay_min=min(MembershipConfig().overlay_min, config.links.overlay),
+            working_max=config.links.working,
+        ),
+        swarm=SwarmConfig(download_rate=config.limits.download),
+        serving=ServingConfig(upload_rate=config.limits.upload),
+        cap=config.store.max_size,
+    )
+
+
+def open_store(config: Config) -> DiskStore:
+    """The store of this node; raises StoreBusy when another agent has it."""
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    disk = os.statvfs(config.data_dir)
+    reserve = max(config.store.reserve_min, int(disk.f_blocks * disk.f_frsize * config.store.reserve_percent / 100))
+    return DiskStore(config.data_dir / "store", cap=config.store.max_size, reserve=reserve)
+
+
+@asynccontextmanager
+async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driver]:
+    """A whole agent; stopped cleanly on the way out."""
+    files = IdentityFiles(config.data_dir)
+    credentials = load_credentials(files)
+    clock, limiter = SystemClock(), RateLimited(logging.getLogger("edgecache"))
+
+    def trusted_time() -> Any:
+        return clock.wall() if clock.wall_trusted() else None
+
+    def identify(der: bytes) -> NodeId:
+        return check_peer(der, mesh=credentials.mesh, wall_time=trusted_time()).node
+
+    store = open_store(config)
+    me = v.Identity(
+        credentials.node, credentials.mesh, config.site, config.name or socket.gethostname().split(".")[0],
+        epoch=store.next_epoch(), addresses=(), host=host_id(), capacity=max(1, config.store.max_size >> 30),
+    )  # fmt: skip
+    driver = Driver(
+        Node(me, node_config(config), Random(os.urandom(16))),
+        store=store, signer=NodeSigner(credentials, trusted_time), clock=clock, limiter=limiter,
+        remember=lambda peers: store.meta_set(REMEMBERED_PEERS, upkeep.peers_to_json(peers), durable=False),
+    )  # fmt: skip
+    server_tls, client_tls = tls_contexts(files)
+    links = await CoapLinks.create(
+        driver, server_tls=server_tls, client_tls=client_tls, check_peer=identify, journal=limiter
+    )
+    driver.links = links
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_stop, driver)
+        port = await links.listen(config.listen.host or None, config.listen.port)
+        board = ReadingsBoard(driver.node, clock)
+        driver.listen(board.heard)
+        discovery = _discovery(config, driver)
+        watcher = _watch_addresses(config, driver, port, discovery)
+        stack.push_async_callback(watcher.stop)
+        await _begin(driver, store, watcher.current)
+        if discovery is not None:
+            discovery.start()
+            stack.push_async_callback(discovery.stop)
+        await _start_adapters(config, driver, board, stack)
+        facts = {
+            "node": me.node, "name": me.name, "site": me.site, "mesh": me.mesh, "epoch": me.epoch, "pid": os.getpid(),
+            "listen": [str(address) for address in watcher.current] or [f"port {port}"],
+        }
+        control = ControlServer(config.control_socket, Operations(driver, board, facts).table())
+        await control.start()
+        stack.push_async_callback(control.stop)
+        driver.spawn(upkeep.report_alive(driver, manager))
+        log.info("edgecache %s, node %s (%s), mesh %s, port %d", __version__, me.name, me.node, me.mesh, port)
+        manager.ready(f"node {me.name}, port {port}")
+        yield driver
+
+
+async def _stop(driver: Driver) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_TIMEOUT):
+            await driver.stop()
+
+
+async def _begin(driver: Driver, store: DiskStore, addresses: tuple[Address, ...]) -> None:
+    """Tell the core what is on disk, then let it start."""
+    driver.post(v.OwnAddressesChanged(without_zones(addresses)))
+    usage = store.usage()
+    driver.post(v.StoreSpace(usage.free_over_reserve))
+    for stored in store.blobs():
+        driver.post(held(stored))
+    driver.post(v.OwnEntriesChanged({CAPACITY_KEY: encode_capacity(driver.node.me.capacity)}))
+    driver.post(v.Started(remembered=upkeep.peers_from_json(store.meta_get(REMEMBERED_PEERS))))
+    driver.spawn(upkeep.keep_flushed(driver))
+    driver.spawn(upkeep.watch_space(driver))
+
+
+def _discovery(config: Config, driver: Driver) -> MdnsDiscovery | None:
+    """Imported only where it is on: zeroconf alone takes 16 MB."""
+    if not config.discovery.mdns:
+        return None
+    from edgecache.adapters.mdns.discovery import MdnsDiscovery
+
+    return MdnsDiscovery(driver.node.me, (), driver.post)
+
+
+def _watch_addresses(
+    config: Config, driver: Driver, port: int, discovery: MdnsDiscovery | None
+) -> AddressWatcher:
+    def read() -> tuple[Address, ...]:
+        if config.listen.advertise:
+            return tuple(Address(a.host, a.port or port) for a in config.listen.advertise)
+        return own_addresses(port)
+
+    def changed(addresses: tuple[Address, ...]) -> None:
+        log.info("this device is now at %s", ", ".join(map(str, addresses)) or "no address")
+        driver.post(v.OwnAddressesChanged(without_zones(addresses)))
+        if discovery is not None:
+            discovery.update(addresses)
+
+    watcher = AddressWatcher(read, changed)
+    if discovery is not None:
+        discovery.update(watcher.current)
+    watcher.start()
+    return watcher
+
+
+async def _start_adapters(
+    config: Config, driver: Driver, board: ReadingsBoard, stack: AsyncExitStack
+) -> None:
+    """Sources and what else is switched on; each imported only then."""
+    if config.discovery.seeds:
+        driver.spawn(upkeep.resolve_seeds(driver, config.discovery.seeds))

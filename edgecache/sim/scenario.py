@@ -1,0 +1,81 @@
+"""A scenario is data: how many devices, what happens when, and when it should be over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from edgecache.core.node import NodeConfig
+from edgecache.model.errors import InvariantBroken
+from edgecache.model.instant import Instant
+from edgecache.sim.checkers import Violation, all_checkers
+from edgecache.sim.device import Profile
+from edgecache.sim.mesh import VirtualMesh
+from edgecache.sim.report import Report, report_on
+
+Happening = Callable[[VirtualMesh, Random], None]
+"""Something done to the mesh from outside; the random stream is the scenario's own."""
+
+Goal = Callable[[VirtualMesh], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is played. Times are virtual seconds."""
+
+    name: str
+    devices: int
+    happenings: Sequence[tuple[Instant, Happening]]
+    goal: Goal
+    """Looked at every second after the last happening."""
+    deadline: Instant
+    """By then the goal is reached, or the run has failed."""
+    settle: float = 40.0
+    """After the goal, for gossip and anti-entropy to finish: the mesh is at rest then."""
+    profile: Callable[[int], Profile] = field(default=lambda _: Profile())
+    faithful: bool = False
+
+
+class Failed(InvariantBroken):
+    """A run broke a rule or did not get there; says how to see it again."""
+
+    code = "simulation"
+
+
+def replay(scenario: Scenario, seed: int) -> str:
+    """The command that plays this again."""
+    return f"python -m edgecache.sim {scenario.name} --devices {scenario.devices} --seed {seed}"
+
+
+def play(scenario: Scenario, seed: int, config: NodeConfig | None = None) -> Report:
+    """Run to the end; raises Failed with the last events and one command that replays them."""
+    config = config or NodeConfig()
+
+    checkers = all_checkers(config)
+    mesh = VirtualMesh(seed, config, checkers=checkers, faithful=scenario.faithful)
+    for index in range(scenario.devices):
+        mesh.add(scenario.profile(index))
+    rng = mesh.world.fork("scenario")
+    for when, happening in scenario.happenings:
+        mesh.world.at(when, happening, mesh, rng)
+    try:
+        done_at = _reach_goal(mesh, scenario)
+        mesh.world.run(done_at + scenario.settle)
+        for checker in checkers:
+            checker.at_rest(mesh)
+    except InvariantBroken as broken:
+        lines = [broken.message, "the last events:", *mesh.trace.tail()[-20:], f"replay: {replay(scenario, seed)}"]
+        raise Failed("\n".join(lines)) from broken
+    return report_on(mesh, scenario.name, done_at, checkers[2].peaks)
+
+
+def _reach_goal(mesh: VirtualMesh, scenario: Scenario) -> Instant:
+    last = max((when for when, _ in scenario.happenings), default=0.0)
+    mesh.world.run(last)
+    while not scenario.goal(mesh):
+        if mesh.world.now >= scenario.deadline:
+            open_wishes = sum(wish.done_at is None for one in mesh.live() for wish in one.wishes.values())
+            raise Violation(f"not there after {scenario.deadline:g} s: {open_wishes} wishes are open")
+        mesh.world.run(mesh.world.now + 1.0)
+    return mesh.world.now

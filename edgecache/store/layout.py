@@ -1,0 +1,60 @@
+"""Where everything of a data directory is, and how it is taken into possession."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgecache.model.errors import StoreCorrupt
+from edgecache.model.ids import BlobId
+from edgecache.store.files import Files
+from edgecache.store.index import Index, damaged_hint
+
+DRAFT_SUFFIX = ".draft"
+
+_DATA_SUFFIX = ".data"
+_DATA_FILE = re.compile(r"(b[a-z2-7]{53})\.data\Z")
+
+
+class Layout:
+    """The paths below one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.lock = root / "lock"
+        self.index = root / "index.sqlite3"
+        self.blobs = root / "blobs"
+        self.drafts = root / "drafts"
+
+    def data(self, blob: BlobId) -> Path:
+        """The file with the chunks of a blob."""
+        return self.blobs / f"{blob}{_DATA_SUFFIX}"
+
+    def draft(self, number: int) -> Path:
+        """The file of a draft."""
+        return self.drafts / f"{number}{DRAFT_SUFFIX}"
+
+
+def data_files(names: Iterable[str]) -> dict[BlobId, str]:
+    """The names that are those of data files, by blob; others are not ours to touch."""
+    return {BlobId(match[1]): name for name in names if (match := _DATA_FILE.match(name))}
+
+
+def open_index(layout: Layout, files: Files) -> Index:
+    """Lock the directory, making it if need be, and open its index; StoreBusy, StoreNewer or StoreCorrupt."""
+    files.make(layout.root)
+    files.lock(layout.lock)
+    try:
+        files.make(layout.blobs)
+        files.make(layout.drafts)
+        index = Index(layout.index, files)
+        if index.fresh and data_files(files.sizes(layout.blobs)):
+            index.close()
+            raise StoreCorrupt(
+                f"{layout.index} is missing or empty, but there are blobs", hint=damaged_hint(layout.root)
+            )
+    except BaseException:
+        files.unlock()
+        raise
+    return index
