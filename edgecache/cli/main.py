@@ -21,6 +21,7 @@ COMMANDS = {
     "unpin": "edgecache.cli.blobs:unpin",
     "rm": "edgecache.cli.blobs:rm",
     "readings": "edgecache.cli.views:readings",
+    "demo": "edgecache.cli.demo:demo",
     "id": "edgecache.cli.id:blob_id",
 }
 """In the order of the help. Modules named here import nothing heavy at their top: `--help` loads them all."""

@@ -76,12 +76,15 @@ def problem_at(file: Path, mark: Position | None, message: str, hint: str = "") 
 def read_bounded(path: Path, what: str, hint: str = "") -> tuple[bytes, int]:
     """Bytes and permission bits of a regular file of at most FILE_BYTES_MAX; raises ConfigError."""
     try:
+        # Not blocking: opening a pipe would wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as stream:  # noqa: PTH123  a pipe must not block the opening
+        try:
             mode = os.fstat(descriptor).st_mode
             if not stat.S_ISREG(mode):
                 raise ConfigError(f"{path}: not a regular file")
-            data = stream.read(FILE_BYTES_MAX + 1)
+            data = os.read(descriptor, FILE_BYTES_MAX + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such {what}", hint=hint) from error
     except OSError as error:

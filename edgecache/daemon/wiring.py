@@ -198,5 +198,14 @@ async def _start_adapters(
     config: Config, driver: Driver, board: ReadingsBoard, stack: AsyncExitStack
 ) -> None:
     """Sources and what else is switched on; each imported only then."""
+    if config.readings.sources:
+        from edgecache.adapters.sources.runner import SourceRunner
+
+        runner = SourceRunner(
+            config.readings.sources, config.readings.interval, config.data_dir, driver.clock,
+            lambda seen: driver.post(board.own_entries(seen)),
+        )
+        runner.start()
+        stack.push_async_callback(runner.stop)
     if config.discovery.seeds:
         driver.spawn(upkeep.resolve_seeds(driver, config.discovery.seeds))

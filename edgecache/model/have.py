@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, pairwise
+
+_NOT_ZERO = re.compile(rb"[^\0]")
+"""Finds the bytes with bits in them at the speed of C, so that long empty stretches cost little."""
 
 
 class HaveSet:
@@ -77,8 +81,9 @@ class HaveSet:
         return bool(self.bits)
 
     def __iter__(self) -> Iterator[int]:
-        for at, byte in enumerate(self.bits.to_bytes((self.bits.bit_length() + 7) // 8, "little")):
-            left = byte
+        raw = self.bits.to_bytes((self.bits.bit_length() + 7) // 8, "little")
+        for found in _NOT_ZERO.finditer(raw):
+            at, left = found.start(), raw[found.start()]
             while left:
                 low = left & -left
                 yield 8 * at + low.bit_length() - 1

@@ -88,7 +88,7 @@ class HoldsBounds:
     `every` events. No table may be longer than the largest count that its machine's settings allow.
     """
 
-    def __init__(self, config: NodeConfig, every: int = 500) -> None:
+    def __init__(self, config: NodeConfig, every: int = 2000) -> None:
         self._config = config
         self._every = every
         self._seen: dict[int, int] = {}
@@ -117,8 +117,8 @@ class HoldsBounds:
 
     def _look(self, device: Device) -> None:
         for section in fields(self._config):
-            config = getattr(self._config, section.name)
-            if not is_dataclass(config):
+            config: object = getattr(self._config, section.name)
+            if not is_dataclass(config) or isinstance(config, type):
                 continue
             limit = _largest_count(config)
             for name, size in tables(getattr(device.core, section.name), section.name):

@@ -114,7 +114,8 @@ class Device:
             v.ServeUnit: self.serving.serve, v.RefuseUnit: self.serving.refuse,
             v.StartBridge: lambda effect: mesh.broker.start(self, effect.term),
             v.StopBridge: lambda _: mesh.broker.stop(self),
-            v.FetchFinished: self._finished, v.PutAdmitted: self._admitted, v.Warned: lambda effect: mesh.warned(self, effect),
+            v.FetchFinished: self._finished, v.PutAdmitted: self._admitted,
+            v.Warned: lambda effect: mesh.warned(self, effect),
             v.FetchProgressed: _noted, v.Resolved: _noted, v.MapChanged: _noted, v.MemberReported: _noted,
         }
 

@@ -17,6 +17,7 @@ from edgecache.sim.broker import Broker
 from edgecache.sim.device import Device, Profile
 from edgecache.sim.disk import virtual_blob
 from edgecache.sim.links import Network
+from edgecache.sim.sizes import Sizes
 from edgecache.sim.trace import Trace
 from edgecache.sim.world import World
 from edgecache.wire.codec import decode, encode
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from edgecache.sim.checkers import Checker
 
 CERTIFICATE_BYTES = 600
-FRAME_BYTES = 60
-"""CoAP header, options and TLS record around one control message."""
-
 
 class VirtualMesh:
     """The world as one object. `faithful`: every message is encoded and decoded, not only measured."""
@@ -49,7 +47,7 @@ class VirtualMesh:
         self._config = config
         self._faithful = faithful
         self._at: dict[Address, Device] = {}
-        self._measured: tuple[Message, int, Message] | None = None
+        self._sizes = Sizes()
 
     # ---- devices
 
@@ -102,13 +100,10 @@ class VirtualMesh:
     # ---- what happens
 
     def on_the_wire(self, message: Message) -> tuple[int, Message]:
-        """Its size there, and what the receiver sees; one message to several peers is measured once."""
-        if self._measured is None or self._measured[0] is not message:
-            data = encode(message)
-            self._measured = (message, len(data) + FRAME_BYTES, decode(data) if self._faithful else message)
-        _, size, copy = self._measured
+        """Its size there, and what the receiver sees."""
+        size = self._sizes.of(message)
         self.sent[type(message).__name__] += size
-        return size, copy
+        return size, decode(encode(message)) if self._faithful else message
 
     def handled(self, device: Device, event: Event, effects: Sequence[Effect]) -> None:
         """An event was handled: record and check it."""

@@ -50,6 +50,8 @@ class _Fetch:
     effect: FetchChunk | FetchManifest
     link: Link
     window: int
+    size: int
+    """Of the chunk; 0 for a manifest, which is no bulk."""
     began: Instant
     received: int = 0
     turn: int = 0
@@ -61,6 +63,8 @@ class Fetches:
 
     def __init__(self, device: Device) -> None:
         self._device = device
+        self.bytes = 0
+        """Of chunks that peers have been asked for, or will be when their windows allow it."""
         self._open: dict[RequestId, _Fetch] = {}
         self._asked: dict[LinkId, dict[RequestId, None]] = {}
         self._waiting: dict[LinkId, deque[RequestId]] = {}
@@ -68,12 +72,12 @@ class Fetches:
     def __len__(self) -> int:
         return len(self._open)
 
-    @property
-    def bytes(self) -> int:
-        """Of chunks that peers have been asked for, or will be when their windows allow it."""
-        blobs = self._device.mesh.blobs
-        chunks = [fetch.effect for fetch in self._open.values() if isinstance(fetch.effect, FetchChunk)]
-        return sum(blobs[chunk.blob].chunk_bytes(chunk.index) for chunk in chunks)
+    def _forget(self, request: RequestId) -> _Fetch | None:
+        """It is no longer open; what the core asked for that is in flight is less by it."""
+        fetch = self._open.pop(request, None)
+        if fetch is not None:
+            self.bytes -= fetch.size
+        return fetch
 
     def window_use(self) -> list[tuple[int, int]]:
         """For each link: chunk requests that the peer has, and how many it accepts."""
@@ -90,8 +94,9 @@ class Fetches:
             device.soon(_failed(effect, FetchFailure.LINK_LOST))
             return
         link, window = found
-        fetch = _Fetch(effect, link, window, device.now)
-        self._open[effect.request] = fetch
+        size = device.mesh.blobs[effect.blob].chunk_bytes(effect.index) if isinstance(effect, FetchChunk) else 0
+        fetch = self._open[effect.request] = _Fetch(effect, link, window, size, device.now)
+        self.bytes += size
         if isinstance(effect, FetchManifest):
             self._ask_manifest(fetch, effect)
             return
@@ -104,13 +109,14 @@ class Fetches:
 
     def clear(self) -> None:
         """A boot has ended."""
+        self.bytes = 0
         self._open.clear()
         self._asked.clear()
         self._waiting.clear()
 
     def cancel(self, effect: CancelFetch) -> None:
         """Forget it; what still comes is dropped."""
-        if (fetch := self._open.pop(effect.request, None)) is not None:
+        if (fetch := self._forget(effect.request)) is not None:
             self._done(fetch)
 
     def _done(self, fetch: _Fetch) -> None:
@@ -147,7 +153,7 @@ class Fetches:
             self._fail(fetch, FetchFailure.TIMEOUT)
 
     def _fail(self, fetch: _Fetch, reason: FetchFailure, retry_after: float = 0.0) -> None:
-        del self._open[fetch.effect.request]
+        self._forget(fetch.effect.request)
         self._done(fetch)
         self._device.deliver(_failed(fetch.effect, reason, retry_after))
 
@@ -170,7 +176,7 @@ class Fetches:
         else:
             self._fail(fetch, FetchFailure.NOT_FOUND)
             return
-        del self._open[request]
+        self._forget(request)
         device.deliver(ManifestStored(request, effect.peer, held.info, effect.page, held.have))
 
     def unit_arrived(self, request: RequestId, size: int, genuine: bool) -> None:
@@ -180,8 +186,7 @@ class Fetches:
             return
         effect, device = fetch.effect, self._device
         fetch.received += size
-        whole = device.mesh.blobs[effect.blob].chunk_bytes(effect.index)
-        if fetch.received < whole:
+        if fetch.received < fetch.size:
             self._ask_unit(fetch, effect)
             device.deliver(ChunkProgress(request, fetch.received))
             return
@@ -196,7 +201,7 @@ class Fetches:
         except StoreFull:
             self._fail(fetch, FetchFailure.STORE_FULL)
             return
-        del self._open[request]
+        self._forget(request)
         self._done(fetch)
         device.space_changed()
         device.deliver(ChunkStored(request, effect.blob, effect.index, stored, device.now - fetch.began))
@@ -211,7 +216,7 @@ class Fetches:
         self._asked.pop(link.id, None)
         self._waiting.pop(link.id, None)
         for fetch in [fetch for fetch in self._open.values() if fetch.link is link]:
-            del self._open[fetch.effect.request]
+            self._forget(fetch.effect.request)
             self._device.soon(_failed(fetch.effect, FetchFailure.LINK_LOST))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from edgecache.model.content import CHUNK_BYTES, PAGE_CHUNKS
-from edgecache.model.errors import StoreCorrupt, StoreError, StoreFull
+from edgecache.model.errors import NotFound, StoreCorrupt, StoreError, StoreFull
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import sha256
 from edgecache.store.files import Files, OpenFiles
@@ -49,19 +49,22 @@ class Chunks:
 
     def read(self, held: Held, index: int, offset: int, end: int) -> bytes:
         """Bytes [offset, end) of a chunk that is here; StoreCorrupt, and the chunk forgotten, if it has changed."""
-        length = held.info.chunk_bytes(index)
         try:
-            with self._open.use(self._layout.data(held.info.blob)) as descriptor:
-                if index in held.verified:
-                    data = self._files.read_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
-                    if len(data) == end - offset:
-                        return data
-                data = self._files.read_at(descriptor, length, index * CHUNK_BYTES)
-        except StoreCorrupt:
+            return self._read(held, index, offset, end)
+        except StoreCorrupt as error:
             self._forget(held, [index])
+            if held.gone:
+                raise NotFound(f"{held.info.blob} was removed") from error
             raise
+
+    def _read(self, held: Held, index: int, offset: int, end: int) -> bytes:
+        with self._open.use(self._layout.data(held.info.blob)) as descriptor:
+            if index in held.verified:
+                data = self._files.read_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
+                if len(data) == end - offset:
+                    return data
+            data = self._files.read_at(descriptor, held.info.chunk_bytes(index), index * CHUNK_BYTES)
         if sha256(data) != self._pages.digest(held, index):
-            self._forget(held, [index])
             raise StoreCorrupt(
                 f"chunk {index} of {held.info.blob} has changed on the disk",
                 hint="the disk may be failing; the chunk is fetched again",

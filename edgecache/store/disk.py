@@ -32,6 +32,7 @@ from edgecache.store.chunks import Chunks
 from edgecache.store.draft import DiskDraft
 from edgecache.store.files import Files
 from edgecache.store.held import Held, clean_name, row_of
+from edgecache.store.index import CHECKPOINT_BYTES
 from edgecache.store.layout import Layout, open_index
 from edgecache.store.pages import PageCache
 from edgecache.store.recovery import recover
@@ -49,9 +50,10 @@ OPEN_FILES = 64
 class DiskStore(Remembered):
     """Implements `ports.ChunkStore` and `ports.NodeMemory` in one directory that no other process may use.
 
-    `cap` bounds the bytes of all blobs at their full sizes; `reserve` bytes of the disk are never touched by chunks;
-    chunks are synced every `batch_bytes`; `wall` tells the time that `added` shows. Opening raises StoreBusy,
-    StoreNewer or StoreCorrupt. Thread-safe: readers do not wait for writers, except for a manifest page not in memory.
+    `cap` bounds the bytes of all blobs at their full sizes; `reserve` bytes of the disk are never touched by chunks.
+    Chunks are synced every `batch_bytes`, the log of the index is moved at `checkpoint_bytes`, `open_files` are kept
+    open, `wall` tells the time that `added` shows. Opening raises StoreBusy, StoreNewer or StoreCorrupt. Thread-safe:
+    readers do not wait for writers, except for a manifest page that is not in memory.
     """
 
     def __init__(
@@ -62,12 +64,13 @@ class DiskStore(Remembered):
         reserve: int,
         batch_bytes: int = BATCH_BYTES,
         open_files: int = OPEN_FILES,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
         wall: Callable[[], float] = time.time,
         files: Files | None = None,
     ) -> None:
         self._files = files or Files(root)
         self._layout = Layout(root)
-        self._index = open_index(self._layout, self._files)
+        self._index = open_index(self._layout, self._files, checkpoint_bytes=checkpoint_bytes)
         super().__init__(self._index)
         self._pages = PageCache(self._index)
         self._room = Room(self._files, cap=cap, reserve=reserve)

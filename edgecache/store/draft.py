@@ -34,6 +34,7 @@ class DiskDraft:
     def write(self, data: bytes | memoryview) -> None:
         """Append; raises StoreFull, or UsageError beyond the largest blob there may be."""
         view = memoryview(data).cast("B")
+        self._file()
         try:
             while view:
                 if not self._partial and len(view) >= CHUNK_BYTES:
@@ -54,7 +55,7 @@ class DiskDraft:
         try:
             if self._partial:
                 self._append_partial()
-            self._files.sync(self._open)
+            self._files.sync(self._file())
             return self._adopt(self._path, self._manifest.finish(), name, pin)
         finally:
             self.abort()
@@ -69,8 +70,7 @@ class DiskDraft:
             self._files.unlink(self._path)
         self._room.give_back(self._manifest.size, written=self._manifest.size)
 
-    @property
-    def _open(self) -> int:
+    def _file(self) -> int:
         if self._descriptor is None:
             raise StoreError("this draft has ended", hint="put the file again")
         return self._descriptor
@@ -83,7 +83,7 @@ class DiskDraft:
         offset, size = self._manifest.size, len(piece)
         self._room.ask(size)
         try:
-            self._files.write_at(self._open, piece, offset)
+            self._files.write_at(self._file(), piece, offset)
             self._manifest.update(piece)
         except BaseException:
             self._room.give_back(size, written=0)
@@ -92,5 +92,5 @@ class DiskDraft:
         self._unsynced += size
         # Else the last sync would have all of a large file before it, and so would every other commit of that time.
         if self._unsynced >= self._sync_bytes:
-            self._files.sync(self._open)
+            self._files.sync(self._file())
             self._unsynced = 0

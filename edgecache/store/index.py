@@ -56,10 +56,18 @@ class MapRow:
 class Index:
     """The database at `path`. Thread-safe. Raises StoreNewer, StoreCorrupt, StoreFull, StoreBusy or StoreError only."""
 
-    def __init__(self, path: Path, files: Files, schema: Traversable | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        files: Files,
+        *,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
+        schema: Traversable | None = None,
+    ) -> None:
         self.path = path
         self._wal = path.with_name(path.name + "-wal")
         self._files = files
+        self._checkpoint_bytes = checkpoint_bytes
         self._lock = threading.RLock()
         self.fresh = False
         """The database did not exist before."""
@@ -174,7 +182,7 @@ class Index:
         starts_log = self._wal_bytes == 0
         self._files.count(written=max(0, size - self._wal_bytes), fsyncs=int(durable) + int(starts_log))
         self._wal_bytes = size
-        if size < CHECKPOINT_BYTES:
+        if size < self._checkpoint_bytes:
             return
         with suppress(sqlite3.OperationalError):  # the commit holds; a disk that stays bad shows at the next one
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]

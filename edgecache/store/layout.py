@@ -41,14 +41,14 @@ def data_files(names: Iterable[str]) -> dict[BlobId, str]:
     return {BlobId(match[1]): name for name in names if (match := _DATA_FILE.match(name))}
 
 
-def open_index(layout: Layout, files: Files) -> Index:
+def open_index(layout: Layout, files: Files, *, checkpoint_bytes: int) -> Index:
     """Lock the directory, making it if need be, and open its index; StoreBusy, StoreNewer or StoreCorrupt."""
     files.make(layout.root)
     files.lock(layout.lock)
     try:
         files.make(layout.blobs)
         files.make(layout.drafts)
-        index = Index(layout.index, files)
+        index = Index(layout.index, files, checkpoint_bytes=checkpoint_bytes)
         if index.fresh and data_files(files.sizes(layout.blobs)):
             index.close()
             raise StoreCorrupt(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from edgecache.model.errors import MalformedMessage, UsageError
-from edgecache.model.ids import DIGEST_BYTES, BlobId, Digest, parse_blob_id
+from edgecache.model.ids import BlobId, Digest, parse_blob_id
 from edgecache.wire import messages as m
+from edgecache.wire.limits import CHUNKS_MAX
 
 NODE = ("node",)
 GOSSIP = ("gossip",)
@@ -14,6 +17,11 @@ CHUNK = "chunk"
 READING = "reading"
 MANIFEST = "manifest"
 HAVE = "have"
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,6}")
+_BYTES = re.compile(r"[1-9][0-9]{0,6}")
+_CHUNK_FORM = "a chunk is asked for as /chunk/{digest}?b={blob}&i={index}"
 
 _POSTED: dict[type, tuple[str, ...]] = {
     m.Hello: NODE,
@@ -58,14 +66,13 @@ def parse_chunk(path: tuple[str, ...], query: tuple[str, ...]) -> tuple[Digest, 
     """Digest, blob and index of a chunk request; raises MalformedMessage."""
     try:
         (text,) = path
-        digest = bytes.fromhex(text)
         fields = dict(part.split("=", 1) for part in query)
-        blob, index = parse_blob_id(fields["b"]), int(fields["i"])
+        blob, index = parse_blob_id(fields["b"]), fields["i"]
     except (ValueError, KeyError, UsageError) as error:
-        raise MalformedMessage("a chunk is asked for as /chunk/{digest}?b={blob}&i={index}") from error
-    if len(digest) != DIGEST_BYTES or index < 0:
-        raise MalformedMessage("a chunk is asked for as /chunk/{digest}?b={blob}&i={index}")
-    return Digest(digest), blob, index
+        raise MalformedMessage(_CHUNK_FORM) from error
+    if not _DIGEST.fullmatch(text) or not _INDEX.fullmatch(index) or int(index) >= CHUNKS_MAX:
+        raise MalformedMessage(_CHUNK_FORM)
+    return Digest(bytes.fromhex(text)), blob, int(index)
 
 
 def unit_query(size: int) -> str:
@@ -78,7 +85,7 @@ def parse_unit(query: tuple[str, ...]) -> int | None:
     for part in query:
         key, _, value = part.partition("=")
         if key == "n":
-            if not value.isascii() or not value.isdigit() or len(value) > 7 or int(value) == 0:
+            if not _BYTES.fullmatch(value):
                 raise MalformedMessage("n is a number of bytes")
             return int(value)
     return None

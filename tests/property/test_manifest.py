@@ -75,11 +75,8 @@ def test_same_bytes_same_id_and_any_flipped_bit_is_found(size: int, pattern: byt
     damaged[at // 8] ^= 1 << at % 8
     other = manifest_of(bytes(damaged))
     assert other.blob != manifest.blob
-    differing = [
-        index
-        for index, (one, two) in enumerate(zip(found, page_digests(decode_root(other.root), 0, other.pages[0]), strict=True))
-        if one != two
-    ]
+    others = page_digests(decode_root(other.root), 0, other.pages[0])
+    differing = [index for index, (one, two) in enumerate(zip(found, others, strict=True)) if one != two]
     assert differing == [at // 8 // CHUNK_BYTES]
     page = bytearray(manifest.pages[0])
     page[at % len(page)] ^= 1

@@ -31,9 +31,10 @@ class Inbox:
         """Where the next bytes go; never empty."""
         return memoryview(self._buffer)[self._filled :]
 
-    def fill(self, count: int) -> None:
-        """So many bytes were put into `space`."""
+    def fill(self, count: int) -> bool:
+        """So many bytes were put into `space`; whether it is worth asking for the next message."""
         self._filled += count
+        return self._filled - self._begin >= self._expected
 
     def next(self) -> Frame | None:
         """The next complete message, or None: read more. Raises MalformedMessage."""

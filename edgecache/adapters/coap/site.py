@@ -22,7 +22,6 @@ from edgecache.model.errors import EdgecacheError, MalformedMessage, NotFound, U
 from edgecache.model.ids import NodeId, parse_blob_id
 from edgecache.ports import LinkHandler, Refusal
 from edgecache.wire import paths
-from edgecache.wire.limits import CHUNKS_MAX
 
 CONTENT_OCTETS = 42
 CONTENT_CBOR = 60
@@ -89,8 +88,6 @@ class MeshSite:
             return Message(code=codes.BAD_OPTION, payload=b"parts of chunks are BERT blocks")
         offset = block.block_number * BLOCK_BYTES if block is not None else 0
         size = paths.parse_unit(query) or CHUNK_BYTES - offset
-        if index >= CHUNKS_MAX:
-            raise NotFound("no blob has so many chunks")
         if size <= 0 or offset + size > CHUNK_BYTES:
             raise MalformedMessage("a part beyond the end of the largest chunk")
         data = await self._handler.serve_unit(peer, blob, index, digest, offset, size)

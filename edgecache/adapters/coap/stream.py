@@ -168,19 +168,25 @@ class SecureStream(asyncio.BufferedProtocol):
             if frame is not None:
                 self.partial_since = None
                 self._user.frame(frame)
-                continue
-            count = self._tls.read_into(self._inbox.space())
-            if count is None:
+            elif not self._decrypt():
                 break
-            if count == 0:
-                raise Unreachable("closed by the peer")
-            self._inbox.fill(count)
         if not self._inbox.partial:
             self.partial_since = None
         elif self.partial_since is None:
             self.partial_since = self._loop.time()
         if self._writer is not None:
             self._writer.flush_tls()
+
+    def _decrypt(self) -> bool:
+        """Fill the inbox until a message may be complete; False when more must come from the network first."""
+        while True:
+            count = self._tls.read_into(self._inbox.space())
+            if count is None:
+                return False
+            if count == 0:
+                raise Unreachable("closed by the peer")
+            if self._inbox.fill(count):
+                return True
 
     def hold(self, seconds: float) -> None:
         """Read nothing for a while: TCP slows the peer down."""

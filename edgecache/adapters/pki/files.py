@@ -92,14 +92,16 @@ def read_pem(path: Path, what: str, *, private: bool = False, hint: str = "") ->
         raise NotFound(f"{path}: there is no {what}", hint=hint) from error
     except OSError as error:
         raise Denied(f"{path}: cannot be read: {error.strerror}") from error
-    with open(descriptor, "rb") as stream:  # noqa: PTH123  a pipe must not block the opening
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise Denied(f"{path}: not a regular file")
         if private and stat.S_IMODE(mode) & 0o077:
             hint = f"run: chmod 600 {path}; if others had access to this device, make a new key"
             raise Denied(f"{path}: others can read it (mode {stat.S_IMODE(mode):04o}, must be 0600)", hint=hint)
-        data = stream.read(PEM_BYTES_MAX + 1)
+        data = os.read(descriptor, PEM_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > PEM_BYTES_MAX:
         raise Denied(f"{path}: too large to be a {what}")
     return data

@@ -7,6 +7,7 @@ Roles are in an extension of our own. Validity begins in 1970, so that a device 
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -39,9 +40,17 @@ ROLES_MAX = 16
 
 _IDENTITY = re.compile(r"spiffe://(m[a-z2-7]{26})/node/(n[a-z2-7]{26})\Z")
 
-_UNPARSABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion,
+_SIGNATURE_HEAD = b"\x03\x41\x00"
+"""A BIT STRING of 64 whole bytes: with it, nobody but the CA can change any byte of a certificate."""
+
+_UNPARSABLE = (Warning, ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion,
                x509.UnsupportedGeneralNameType)  # fmt: skip
-"""What the library raises on certificates that are not as they should be."""
+"""What the library raises, or warns of, on certificates that are not as they should be."""
+
+
+_PARSED_LATER = ("extensions", "issuer", "subject", "not_valid_before_utc", "not_valid_after_utc",
+                 "signature_algorithm_oid")  # fmt: skip
+"""What the library parses when it is first asked for; asked for at once, so that it raises in one place."""
 
 
 class Role(StrEnum):
@@ -108,13 +117,16 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     if len(der) > CERTIFICATE_BYTES_MAX:
         raise Denied(f"a certificate of {len(der)} bytes, {CERTIFICATE_BYTES_MAX} are allowed")
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        key = certificate.public_key()
-        certificate.extensions  # noqa: B018  parsed here, so that it raises here
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            certificate = x509.load_der_x509_certificate(der)
+            key = certificate.public_key()
+            for lazy in _PARSED_LATER:
+                getattr(certificate, lazy)
     except _UNPARSABLE as error:
         raise Denied("not a certificate") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise Denied("a certificate whose key is not Ed25519")
+    if not isinstance(key, Ed25519PublicKey) or not der.endswith(_SIGNATURE_HEAD + certificate.signature):
+        raise Denied("a certificate whose key or signature is not Ed25519")
     return certificate
 
 

@@ -59,7 +59,13 @@ class DirectoryConfig:
     flood_fanout: int = 3
     """Links that a flooded question is passed on over. Design section 6."""
     flood_ttl: int = 3
-    """Hops of a flooded question: with that fan-out it reaches at most 39 nodes. Design section 6."""
+    """Hops of a flooded question: with that fan-out it reaches at most 39 nodes. Design section 6. Where all homes are
+    gone, one holder among 50 nodes with 8 links each is found by 2 of 5 askers for 20 messages (measured, virtual)."""
+    wide_fanout: int = 8
+    """Links that a second flood for the same blob starts on, and a question by name: only holders know the SHA-256 of a
+    whole. Cost: up to three messages per node of the site."""
+    wide_ttl: int = 4
+    """Hops of those. In that same site one question finds the holder for 39 of 40 askers (measured, virtual)."""
     flood_wait: float = 0.4
     """How long answers to a flood are waited for: three hops there and back, over Wi-Fi. Guess."""
     flood_pause: float = 5.0
@@ -86,8 +92,6 @@ class DirectoryConfig:
     """How long answers to a name that is no full id are collected. A person waits."""
     resolve_settle: float = 0.3
     """After the first answer: long enough for a second opinion, which shows that a prefix is ambiguous."""
-    resolve_fanout: int = 8
-    """Links that such a question starts on: only holders know the SHA-256 of a whole, so it has to go everywhere."""
 
     blobs_max: int = 8192
     """Blobs with records from others. A home of 50 x 300 blobs in a site of 50 keeps 900."""
@@ -120,7 +124,8 @@ class DirectoryConfig:
         assert self.homes >= 1
         assert self.refresh_min <= self.refresh_max
         assert 2.2 * self.refresh_max < self.record_ttl, "one repetition may be lost"
-        assert 1 <= self.flood_ttl <= FLOOD_TTL_MAX
+        assert 1 <= self.flood_ttl <= self.wide_ttl <= FLOOD_TTL_MAX
+        assert 1 <= self.flood_fanout <= self.wide_fanout
         assert self.negative_ttl < self.flood_pause <= self.flood_pause_max
         assert max(self.flood_wait, self.resolve_timeout) < self.route_ttl
         assert self.peers_told <= PROVIDERS_MAX

@@ -48,6 +48,8 @@ class _Route:
     ref: BlobRef
     until: Instant
     asked: tuple[NodeId, ...] = ()
+    ttl: int = 0
+    """Hops that it had left when we passed it on."""
     answers: int = 0
 
 
@@ -61,8 +63,9 @@ class FloodRelay:
     cost: SearchCost
     _routes: dict[int, _Route] = field(default_factory=dict)
     """By query number, oldest first; the numbers are random, so that those of two askers do not meet."""
-    _fruitless: dict[BlobRef, Instant] = field(default_factory=dict)
-    """Negative cache: questions passed on that nobody answered, until when they are not passed on again."""
+    _fruitless: dict[BlobRef, tuple[Instant, int]] = field(default_factory=dict)
+    """Negative cache: questions passed on that nobody answered; until when they are not passed on again for as few or
+    fewer hops."""
     _budget: AskerBudget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +95,7 @@ class FloodRelay:
             out.send(peer, Providers(flood.query, claims, self.around.infos(claims)))
             self.cost.flood_answers += 1
         if not any(claim.whole for claim in claims):
-            self._pass_on(peer, flood, route, out)
+            self._pass_on(peer, flood, route, now, out)
 
     def answered(self, peer: NodeId, answer: Providers, out: Outbox) -> None:
         """Pass an answer back, if it belongs to a question that we passed on to that peer."""
@@ -107,13 +110,15 @@ class FloodRelay:
             self.cost.flood_answers += 1
             out.send(route.back, answer)
 
-    def _pass_on(self, peer: NodeId, flood: Flood, route: _Route, out: Outbox) -> None:
-        ttl = min(flood.ttl, self.config.flood_ttl) - 1
+    def _pass_on(self, peer: NodeId, flood: Flood, route: _Route, now: Instant, out: Outbox) -> None:
+        ttl = min(flood.ttl, self.config.wide_ttl) - 1
         if ttl <= 0:
             return
-        if flood.ref in self._fruitless:
+        _, tried = self._fruitless.get(flood.ref, (now, 0))
+        if ttl <= tried:
             self.cost.suppressed += 1
             return
+        route.ttl = ttl
         route.asked = tuple(self.around.pick(self.config.flood_fanout, (peer, flood.origin)))
         for next_peer in route.asked:
             out.send(next_peer, Flood(flood.query, flood.origin, flood.ref, ttl))
@@ -127,8 +132,8 @@ class FloodRelay:
             del self._routes[query]
             if route.asked and not route.answers:
                 self._fruitless.pop(route.ref, None)
-                self._fruitless[route.ref] = now + self.config.negative_ttl
-        for ref, until in list(self._fruitless.items()):
+                self._fruitless[route.ref] = (route.until + self.config.negative_ttl, route.ttl)
+        for ref, (until, _) in list(self._fruitless.items()):
             if until > now and len(self._fruitless) <= self.config.routes_max:
                 break
             del self._fruitless[ref]

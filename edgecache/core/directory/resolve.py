@@ -89,7 +89,7 @@ class Resolves:
             out.timer(self._key(resolve), max(now, resolve.until))
 
     def _ask(self, resolve: _Resolve, now: Instant, out: Outbox) -> None:
-        peers = tuple(self.around.pick(self.config.resolve_fanout))
+        peers = tuple(self.around.pick(self.config.wide_fanout))
         if not peers:
             return
         query = self.rng.getrandbits(64)
@@ -97,7 +97,7 @@ class Resolves:
         self._by_query[query] = resolve
         self.relay.ours(query, resolve.ref, now)
         for peer in peers:
-            out.send(peer, Flood(query, self.around.me.node, resolve.ref, self.config.flood_ttl))
+            out.send(peer, Flood(query, self.around.me.node, resolve.ref, self.config.wide_ttl))
         self.cost.floods += 1
         self.cost.flood_messages += len(peers)
 

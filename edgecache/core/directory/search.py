@@ -200,7 +200,10 @@ class Searches:
         search.stage = Stage.FLOOD
         lately = self._lately.get(search.blob)
         allowed = lately is None or now >= lately.no_flood_before
-        search.flooded = tuple(self._around.pick(self._config.flood_fanout)) if allowed else ()
+        fanout, ttl = self._config.flood_fanout, self._config.flood_ttl
+        if lately is not None and lately.floods:
+            fanout, ttl = self._config.wide_fanout, self._config.wide_ttl
+        search.flooded = tuple(self._around.pick(fanout)) if allowed else ()
         if not search.flooded:
             self._wait(search, self._config.lookup_budget, now, out)
             return
@@ -209,7 +212,7 @@ class Searches:
         ref = BlobRef(blob=search.blob)
         self._relay.ours(search.flood, ref, now)
         for peer in search.flooded:
-            out.send(peer, Flood(search.flood, self._around.me.node, ref, self._config.flood_ttl))
+            out.send(peer, Flood(search.flood, self._around.me.node, ref, ttl))
         self._cost.floods += 1
         self._cost.flood_messages += len(search.flooded)
         self._wait(search, self._config.flood_wait, now, out)

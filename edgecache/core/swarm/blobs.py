@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from edgecache.core.swarm.config import SwarmConfig
-from edgecache.core.swarm.picker import Picker, share_of
+from edgecache.core.swarm.picker import Picker, share_out
 from edgecache.core.swarm.scoring import Goodput, Neighbour, Peer
 from edgecache.core.vocabulary import Identity, RequestId
 from edgecache.model.content import CHUNK_BYTES, BlobInfo
@@ -87,7 +87,7 @@ class Fetch:
     barred: dict[NodeId, None] = field(default_factory=dict)
     """Peers that sent corrupt bytes of this blob."""
     left: int = 0
-    """Chunks left to other leechers when last looked at, and since when they are the same."""
+    """Scarce chunks in the shares of others when last looked at, and since when they are the same."""
     left_since: Instant = 0.0
     refresh: float = 0.0
     """Pause before the next lookup."""
@@ -151,9 +151,9 @@ class Blob:
         picker = self.fetch.picker if self.fetch else None
         if picker is None:
             return
-        wanting = [n.peer.node for n in self.neighbours.values() if n.wanting and n.peer.tier < 2]
-        ranks = sorted([me, *wanting])
-        picker.share, picker.sharers = share_of(picker.info.chunks, ranks.index(me), len(ranks)), len(ranks)
+        ranks = sorted([me, *(n.peer.node for n in self.neighbours.values() if n.fellow)])
+        picker.rank = ranks.index(me)
+        picker.shares = share_out(picker.info.chunks, ranks)
 
     def asked_of(self) -> int:
         """Peers that something of it is asked of at this moment."""

@@ -9,7 +9,7 @@ can be had is under way, the last few chunks may be asked of a second neighbour;
 
 from __future__ import annotations
 
-from edgecache.core.swarm.blobs import Blob, ChunkRequest, Fetch, Phase, SwarmState
+from edgecache.core.swarm.blobs import NEVER, Blob, ChunkRequest, Fetch, Phase, SwarmState
 from edgecache.core.swarm.manifests import CORRUPT_WEIGHT, bar
 from edgecache.core.swarm.picker import Picker
 from edgecache.core.swarm.scoring import Neighbour, choose
@@ -88,12 +88,14 @@ class Chunks:
     ) -> tuple[int, Neighbour] | None:
         """A chunk and whom to ask for it: the nearest tier that has something that no nearer one holds."""
         config, rng = self._state.config, self._state.rng
-        nearer = 0
+        nearer = among_us = 0
+        for neighbour in usable:
+            if neighbour.fellow:
+                among_us |= neighbour.have
         for tier in sorted({neighbour.peer.tier for neighbour in usable}):
             here = [neighbour for neighbour in ready if neighbour.peer.tier == tier]
             same = [neighbour for neighbour in usable if neighbour.peer.tier == tier]
-            offer = self._offer(fetch, picker, here, same, now) & ~nearer if here else 0
-            index = picker.pick(offer, rng, config.random_first)
+            index = self._pick(fetch, picker, here, same, nearer, among_us, now) if here else None
             if index is not None:
                 holders = [neighbour for neighbour in here if neighbour.have >> index & 1]
                 return index, choose(holders, CHUNK_BYTES, rng, config.exploration)
@@ -101,42 +103,49 @@ class Chunks:
                 nearer |= neighbour.have
         return None
 
-    def _offer(
-        self, fetch: Fetch, picker: Picker, ready: list[Neighbour], usable: list[Neighbour], now: Instant
-    ) -> int:
-        """What may be asked of those with room: all that the partial holders have; of the complete ones what partial
-        holders without room will not have delivered about as soon, and what is not left to other leechers."""
-        offer = 0
+    def _pick(
+        self, fetch: Fetch, picker: Picker, ready: list[Neighbour], usable: list[Neighbour],
+        nearer: int, among_us: int, now: Instant,
+    ) -> int | None:
+        """A chunk that one tier has: first what no leecher has, from whoever has it; then what leechers have, from
+        them, and from others only what leechers without room will not have delivered about as soon."""
+        config, rng = self._state.config, self._state.rng
+        ours = others = spared = 0
+        soonest = NEVER
         for neighbour in ready:
-            if not neighbour.whole:
-                offer |= neighbour.have
-        whole = [neighbour for neighbour in ready if neighbour.whole]
-        if not whole:
-            return offer
-        soonest = min(neighbour.score(CHUNK_BYTES) for neighbour in whole)
-        spared = partial = 0
+            if neighbour.fellow:
+                ours |= neighbour.have
+            else:
+                others |= neighbour.have
+                soonest = min(soonest, neighbour.score(CHUNK_BYTES))
+        others &= picker.todo & ~nearer
+        if not others:
+            return picker.pick(ours & ~nearer, rng, config.random_first)
+        if scarce := others & ~among_us:
+            index = picker.own(scarce)
+            if index is None and (unclaimed := self._unclaimed(fetch, picker, scarce, soonest, now)):
+                index = picker.pick_for_others(unclaimed, rng)
+            if index is not None:
+                return index
         for neighbour in usable:
-            if not neighbour.whole:
-                partial |= neighbour.have
-                if neighbour.score(CHUNK_BYTES) <= soonest:
-                    spared |= neighbour.have
-        quickest = min(neighbour.peer.expected(CHUNK_BYTES) for neighbour in whole)
-        left = self._left_to_others(fetch, picker, picker.todo & ~partial & ~picker.share, quickest, now)
-        return offer | (picker.all & ~spared & ~left)
+            if neighbour.fellow and neighbour.score(CHUNK_BYTES) <= soonest:
+                spared |= neighbour.have
+        return picker.pick((ours & ~nearer) | (others & among_us & ~spared), rng, config.random_first)
 
-    def _left_to_others(self, fetch: Fetch, picker: Picker, theirs: int, seconds: float, now: Instant) -> int:
-        """Those of `theirs` (chunks that only complete holders have, in the shares of other leechers) that these have
-        probably asked for: all, when few are left, as long as they become fewer."""
+    def _unclaimed(self, fetch: Fetch, picker: Picker, scarce: int, seconds: float, now: Instant) -> int:
+        """Of chunks that no leecher has: all but what each will ask for next; these too, when nothing came of them for
+        a while."""
         config = self._state.config
-        if not theirs or theirs.bit_count() > config.left_each * (picker.sharers - 1):
-            return 0
-        if theirs != fetch.left:
-            fetch.left, fetch.left_since = theirs, now
+        left = picker.left_to_others(scarce, config.left_each)
+        if not left or scarce != left:
+            return scarce & ~left
+        if scarce != fetch.left:
+            fetch.left, fetch.left_since = scarce, now
         patient_until = fetch.left_since + config.left_patience * seconds
         if now >= patient_until:
-            return 0
+            return scarce
         self._state.wake_at(patient_until)
-        return theirs
+        return 0
 
     def _ask(
         self, fetch: Fetch, picker: Picker, index: int, neighbour: Neighbour, now: Instant, out: Outbox

@@ -79,11 +79,10 @@ class SwarmConfig:
     """A partial holder is preferred to a complete one unless it is so many times slower: the publisher is spared for
     chunks that only it has. More: fewer seed uploads, slower when partial holders are weak. Measured in simulation."""
     left_each: int = 2
-    """The last chunks that only complete holders have, and that belong to other leechers' shares, are left to them when
-    they are no more than so many for each: they are probably under way. Less: the publisher sends more twice. Measured
-    in simulation: 20 leechers, 256 chunks, 1.5 seed uploads without."""
+    """Of what no leecher has, so many chunks of each other leecher's share are left to it: they are probably under
+    way. Less: the publisher sends more twice. Measured in simulation: LEFT."""
     left_patience: float = 3.0
-    """... unless their number stays the same for so many times what one of them would take us."""
+    """... unless nothing came of them for so many times what one of them would take us."""
     near_prior: float = 4e6
     """Goodput assumed of an unmeasured peer of our site: modest Wi-Fi. Guess; the first chunk corrects it."""
     far_prior: float = 5e5

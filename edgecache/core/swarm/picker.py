@@ -4,16 +4,21 @@ Theory of operation. All sets of chunks are bits of one integer, so that union, 
 a few hundred machine words, and nothing ever walks over all chunks. How many neighbours hold each chunk is counted in
 the same way: plane j holds bit j of every chunk's count ("bit-sliced"), so that one more holder is a ripple-carry
 addition over log2(neighbours) planes, and the rarest of a set are found by one descent from the highest plane.
-Leechers that begin together would ask the publisher for the same chunks; each therefore prefers its own share among
-equally rare ones: a contiguous part, by its rank among those that want the blob. Nobody depends on the others
-agreeing about that; where they do, the publisher sends each chunk once.
+Leechers that begin together would ask the publisher for the same chunks. What none of them has is therefore shared
+out: each takes its own part, by its rank among those that want the blob, in an order that the others can foretell.
+Whoever is done with its own helps with the others', but for the next few of each, which are probably under way, and
+each helper begins at another place. Nobody depends on the others agreeing about that; where they do, the publisher
+sends each chunk once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecache.model.content import BlobInfo
+from edgecache.model.ids import NodeId
 
 if TYPE_CHECKING:
     from random import Random
@@ -51,10 +56,34 @@ def bit_indexes(bits: int, most: int) -> tuple[int, ...]:
     return tuple(out)
 
 
-def share_of(count: int, rank: int, parts: int) -> int:
-    """The chunks that the `rank`-th of `parts` equal leechers asks for first: a contiguous part of 0..count-1."""
-    low, high = rank * count // parts, (rank + 1) * count // parts
-    return (1 << high) - (1 << low)
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One leecher's part of a blob: chunks low..high-1, taken from `first` on and then from `low`."""
+
+    low: int
+    high: int
+    first: int
+
+    def next(self, among: int, most: int) -> int:
+        """The next `most` chunks of `among` that this leecher would take, as bits."""
+        mine = among & ((1 << self.high) - (1 << self.low))
+        later = mine >> self.first << self.first
+        out = 0
+        for part in (later, mine ^ later):
+            for index in bit_indexes(part, most):
+                out |= 1 << index
+                most -= 1
+        return out
+
+
+def share_out(count: int, leechers: Sequence[NodeId]) -> list[Share]:
+    """Equal parts of `count` chunks for these leechers (in an order that all of them see); where each begins follows
+    from its id, so that two that do not know of each other still take different chunks."""
+    shares = []
+    for rank, node in enumerate(leechers):
+        low, high = rank * count // len(leechers), (rank + 1) * count // len(leechers)
+        shares.append(Share(low, high, low + int(node[1:8], 36) % max(high - low, 1)))
+    return shares
 
 
 class Rarity:
@@ -109,7 +138,7 @@ class Rarity:
 class Picker:
     """The chunks of one blob that is being fetched: which are here, asked for, or to be asked for."""
 
-    __slots__ = ("all", "covered", "flying", "have", "info", "rarity", "share", "sharers", "todo")
+    __slots__ = ("all", "covered", "flying", "have", "info", "rank", "rarity", "shares", "todo")
 
     def __init__(self, info: BlobInfo, have: int) -> None:
         self.info = info
@@ -120,9 +149,9 @@ class Picker:
         self.flying = 0
         self.todo = 0
         """Covered, not here and not asked for."""
-        self.share = self.all
-        self.sharers = 1
-        """Leechers, ourselves included, that the blob is shared out among."""
+        self.shares: list[Share] = []
+        """Parts of the leechers that know of each other, ourselves included; ours is that of `rank`."""
+        self.rank = 0
         self.rarity = Rarity()
 
     @property
@@ -162,14 +191,34 @@ class Picker:
         return self.missing & ~self.flying & ~self.rarity.held()
 
     def pick(self, among: int, rng: Random, random_first: int = 0) -> int | None:
-        """One of `among` that is to be asked for; None when there is none."""
+        """One of `among` that is to be asked for: any of the rarest; None when there is none."""
         among &= self.todo
         if not among:
             return None
-        if random_first and self.have.bit_count() < random_first:
-            return random_bit(among & self.share or among, rng)
-        rarest = self.rarity.rarest(among)
-        return random_bit(rarest & self.share or rarest, rng)
+        if self.have.bit_count() >= random_first:
+            among = self.rarity.rarest(among)
+        return random_bit(among, rng)
+
+    def own(self, among: int) -> int | None:
+        """The next of `among` in our share, if there are others to share with."""
+        bits = self.shares[self.rank].next(among & self.todo, 1) if len(self.shares) > 1 else 0
+        return bits.bit_length() - 1 if bits else None
+
+    def pick_for_others(self, among: int, rng: Random) -> int | None:
+        """One of `among` that is to be asked for, in our place among those who help."""
+        among &= self.todo
+        if not among or len(self.shares) < 2:
+            return self.pick(among, rng)
+        where = (self.rank + rng.random()) / len(self.shares)
+        return nth_bit(among, int(where * among.bit_count()))
+
+    def left_to_others(self, among: int, each: int) -> int:
+        """The next `each` of `among` of every other leecher's share."""
+        out = 0
+        for rank, share in enumerate(self.shares):
+            if rank != self.rank:
+                out |= share.next(among, each)
+        return out
 
     def _review(self) -> None:
         self.todo = self.covered & ~self.have & ~self.flying

@@ -110,7 +110,7 @@ class Peer:
             return 2 * CHUNK_BYTES
         config = self.config
         pipe = config.window_gain * self.rate * (self.rtt + config.window_slack)
-        return min(pipe + CHUNK_BYTES, config.window_bytes_max)
+        return min(pipe + CHUNK_BYTES / 2, config.window_bytes_max)
 
     def cooling(self, now: Instant) -> bool:
         """Whether it is left alone for now."""
@@ -182,6 +182,11 @@ class Neighbour:
     told_at: Instant | None = None
     """When it last got our whole have-set."""
     requests: int = 0
+
+    @property
+    def fellow(self) -> bool:
+        """Whether it fetches the same blob in our site: we share out what neither has."""
+        return self.wanting and self.peer.tier < 2
 
     def score(self, size: int) -> float:
         """Expected finish; complete holders are handicapped, to be spared for what only they have."""

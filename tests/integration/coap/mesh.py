@@ -116,6 +116,7 @@ class Recorder(LinkHandler):
         self.units_asked = 0
         self.units_cancelled = 0
         self.chunk = CHUNK
+        self.digest = sha256(CHUNK)
         self.refusal: Refusal | None = None
         self.turn: asyncio.Event | None = None
         """When set: units wait for it."""
@@ -165,7 +166,7 @@ class Recorder(LinkHandler):
             raise
         if self.refusal is not None:
             return self.refusal
-        if blob != BLOB or digest != sha256(self.chunk):
+        if blob != BLOB or digest != self.digest:
             return Refusal()
         return self.chunk[offset : offset + size]
 

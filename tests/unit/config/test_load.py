@@ -155,7 +155,7 @@ def test_what_is_wrong_is_said_with_its_place(text: str, message: str) -> None:
         ("readings: {sources: [{type: host, metrics: []}]}", "no metrics"),
         (
             "readings: {sources: [{type: file, series: t, path: /a}, {type: file, series: t, path: /b}]}",
-            ":2:79: series 't' is also that of readings.sources[0]",
+            ":2:78: series 't' is also that of readings.sources[0]",
         ),
         ("readings: {sources: [{type: file, series: t, path: /a, regex: '('}]}", "not a regular expression"),
         ("readings: {sources: [{type: file, series: t, path: /a, regex: 'x'}]}", "has no group"),

@@ -111,7 +111,8 @@ def test_pages_are_checked_against_their_root() -> None:
     manifest = built(3 * CHUNK_BYTES).finish()
     root, page = decode_root(manifest.root), manifest.pages[0]
     assert len(page_digests(root, 0, page)) == 3
-    for number, data in [(0, page[:-1]), (0, page[:-DIGEST_BYTES]), (0, page + DIGEST), (0, b""), (1, page), (-1, page)]:
+    wrong = [(0, page[:-1]), (0, page[:-DIGEST_BYTES]), (0, page + DIGEST), (0, b""), (1, page), (-1, page)]
+    for number, data in wrong:
         with pytest.raises(MalformedMessage):
             page_digests(root, number, data)
 

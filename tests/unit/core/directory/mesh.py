@@ -6,6 +6,7 @@ import heapq
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from edgecache.core.directory import Directory, DirectoryConfig
 from edgecache.core.vocabulary import (
@@ -41,6 +42,9 @@ from edgecache.model.peer import Address, PeerInfo
 from edgecache.wire.messages import Claim, Hello, MemberStatus, Message
 
 LATENCY = 0.005
+
+M = TypeVar("M")
+N = TypeVar("N")
 
 
 def node_id(number: int) -> NodeId:
@@ -104,12 +108,12 @@ class Lone:
         return min((at - self.now for key, at in self.timers.items() if key.name == name), default=None)
 
 
-def sent(out: Outbox, kind: type[Message]) -> list[tuple[NodeId, Message]]:
+def sent(out: Outbox, kind: type[M]) -> list[tuple[NodeId, M]]:
     return [(e.peer, e.message) for e in out.effects if isinstance(e, Send) and isinstance(e.message, kind)]
 
 
-def told(out: Outbox, kind: type) -> list[Notice]:
-    return [notice for notice in out.notices if isinstance(notice, kind)]  # type: ignore[misc]
+def told(out: Outbox, kind: type[N]) -> list[N]:
+    return [notice for notice in out.notices if isinstance(notice, kind)]
 
 
 @dataclass
@@ -130,6 +134,7 @@ class Mesh:
         self.config = config or DirectoryConfig()
         self.rng = random.Random(seed)
         self.nodes: dict[NodeId, _Node] = {}
+        self.gone: dict[NodeId, Identity] = {}
         self.links: set[frozenset[NodeId]] = set()
         self.messages: list[tuple[NodeId, NodeId, Message]] = []
         self._timers: dict[tuple[NodeId, TimerKey], tuple[float, int]] = {}
@@ -153,11 +158,11 @@ class Mesh:
         """Gone at once, and everybody notices."""
         self.vanish(node)
         for other in self.nodes.values():
-            self._say(other.identity.node, MemberChanged(self._info(self._gone), MemberStatus.DEAD))
+            self._say(other.identity.node, MemberChanged(self._info(self.gone[node]), MemberStatus.DEAD))
 
     def vanish(self, node: NodeId) -> None:
         """Gone, links and all, and membership has not noticed."""
-        self._gone = self.nodes.pop(node).identity
+        self.gone[node] = self.nodes.pop(node).identity
         for link in [link for link in self.links if node in link]:
             self.links.discard(link)
             for end in sorted(link - {node}):
@@ -188,8 +193,8 @@ class Mesh:
                 if self._timers.get((node, event.key)) != (at, sequence):
                     continue
                 del self._timers[node, event.key]
-            if node in self.nodes and self._deliverable(node, event):
-                self._say(node, event)
+            if node in self.nodes:
+                self._happen(node, event)
         self.now = until
 
     # ---- what comes of it
@@ -226,7 +231,6 @@ class Mesh:
         self.nodes[node].machine.handle(event, self.now, out)
         self._carry_out(node, out.effects)
         for notice in out.notices:
-            assert not isinstance(notice, MapChangedNever)
             self._noticed(node, notice)
 
     def _carry_out(self, node: NodeId, effects: Iterable[Effect]) -> None:
@@ -247,10 +251,7 @@ class Mesh:
         me = self.nodes[node]
         if isinstance(notice, LinkWanted):
             me.wishes += 1
-            if notice.peer in self.nodes:
-                self._push(self.now + LATENCY, node, notice)
-            else:
-                self._push(self.now + LATENCY, node, LinkUnavailable(notice.peer))
+            self._push(self.now + LATENCY, node, notice)
         elif isinstance(notice, ProvidersFound):
             me.found.append((self.now, notice))
         elif isinstance(notice, Misbehaved):
@@ -260,12 +261,15 @@ class Mesh:
                 for other in self.nodes:
                     self._push(self.now + 0.5, other, EntryChanged(node, key, value))
 
-    def _deliverable(self, node: NodeId, event: Event | Notice) -> bool:
-        if isinstance(event, LinkWanted):
-            if event.peer in self.nodes:
-                self.link(node, event.peer)
-            return False
-        return True
+    def _happen(self, node: NodeId, event: Event | Notice) -> None:
+        if not isinstance(event, LinkWanted):
+            self._say(node, event)
+        elif event.peer not in self.nodes:
+            self._say(node, LinkUnavailable(event.peer))
+        elif frozenset((node, event.peer)) in self.links:
+            self._up(node, event.peer)
+        else:
+            self.link(node, event.peer)
 
     def _push(self, at: float, node: NodeId, event: Event | Notice) -> int:
         self._sequence += 1

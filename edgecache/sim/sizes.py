@@ -1,0 +1,55 @@
+"""How many bytes a message takes, measured by the codec, once for each part that travels again and again."""
+
+from __future__ import annotations
+
+from edgecache.model.ids import NodeId
+from edgecache.model.peer import PeerInfo
+from edgecache.wire.codec import encode
+from edgecache.wire.messages import Gossip, Message, StatePush
+
+FRAME_BYTES = 60
+"""CoAP header, options and TLS record around one control message."""
+
+_EMPTY_GOSSIP = len(encode(Gossip()))
+
+_PushKey = tuple[NodeId, int, int, int, bool]
+_InfoKey = tuple[NodeId, int, int]
+
+
+class Sizes:
+    """Pushes are relayed as they are, and gossip repeats the same peers: their sizes are kept."""
+
+    def __init__(self) -> None:
+        self._pushes: dict[_PushKey, int] = {}
+        self._infos: dict[_InfoKey, int] = {}
+        self._rumour = 0
+
+    def of(self, message: Message) -> int:
+        """Bytes on the wire; raises LocalProtocolError for what the codec refuses to send."""
+        if isinstance(message, StatePush):
+            return FRAME_BYTES + self._push(message)
+        if isinstance(message, Gossip):
+            return FRAME_BYTES + self._gossip(message)
+        return FRAME_BYTES + len(encode(message))
+
+    def _push(self, push: StatePush) -> int:
+        key = (push.owner, push.epoch, push.since, push.version, bool(push.certificate))
+        size = self._pushes.get(key)
+        if size is None:
+            size = self._pushes[key] = len(encode(push))
+        return size
+
+    def _gossip(self, gossip: Gossip) -> int:
+        size = _EMPTY_GOSSIP + sum(self._info(info) for info in gossip.peers)
+        if gossip.rumours:
+            if not self._rumour:
+                self._rumour = len(encode(Gossip(rumours=gossip.rumours[:1]))) - _EMPTY_GOSSIP
+            size += self._rumour * len(gossip.rumours)
+        return size
+
+    def _info(self, info: PeerInfo) -> int:
+        key = (info.node, info.incarnation, len(info.addresses))
+        size = self._infos.get(key)
+        if size is None:
+            size = self._infos[key] = len(encode(Gossip(peers=(info,)))) - _EMPTY_GOSSIP
+        return size
