@@ -22,12 +22,13 @@ COMMANDS = {
     "rm": "edgecache.cli.blobs:rm",
     "readings": "edgecache.cli.views:readings",
     "demo": "edgecache.cli.demo:demo",
+    "bench": "edgecache.cli.bench:bench",
     "id": "edgecache.cli.id:blob_id",
 }
 """In the order of the help. Modules named here import nothing heavy at their top: `--help` loads them all."""
 
 
-@click.group(cls=LazyGroup, commands_at=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("edgecache", cls=LazyGroup, commands_at=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgecache")
 def main() -> None:
     """Share files and sensor readings between the devices of a network, without a server.

@@ -16,13 +16,14 @@ from typing import Any
 
 from edgecache.adapters.mdns.sockets import multicast_selftest
 from edgecache.adapters.system.addresses import interfaces, usable_hosts
-from edgecache.demo.agents import Agent, free_port, set_up, wait_until
 from edgecache.demo.content import prepare
 from edgecache.demo.show import Screen, watch
 from edgecache.demo.subscriber import Subscriber
 from edgecache.demo.swarm import Fetch, Swarm
+from edgecache.fleet.agents import Agent, free_port, set_up, wait_until
 
 NAMES = ("hall", "kitchen", "attic", "garage", "cellar")
+RATE = "50Mbit/s"
 REQUIRE_MDNS = "EDGECACHE_DEMO_REQUIRE_MDNS"
 OTHERS_SHARE = 0.40
 """Of all bytes fetched at least this comes from nodes that did not publish: else it was a star, no web."""
@@ -86,7 +87,13 @@ class Demo:
         ports = [free_port() for _ in self._agents]
         for agent, port in zip(self._agents, ports, strict=True):
             seeds = [f"127.0.0.1:{other}" for other in ports if other != port] if reason else []
-            agent.configure(port=port if reason else 0, mdns=not reason, seeds=seeds, broker=broker)
+            agent.configure({
+                "listen": {"port": port if reason else 0},
+                "limits": {"upload": RATE, "download": RATE},
+                "discovery": {"mdns": not reason, "seeds": seeds},
+                "readings": {"interval": "2s", "sources": [{"type": "host"}]},
+                "mqtt": {"enabled": True, "host": "127.0.0.1", "port": broker},
+            })  # fmt: skip
         return not reason
 
     def _meet(self, mdns: bool) -> None:

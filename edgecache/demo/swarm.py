@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from edgecache.adapters.control.client import ControlClient
-from edgecache.demo.agents import Agent, wait_until
+from edgecache.fleet.agents import Agent, wait_until
 from edgecache.model.errors import EdgecacheError
 
 FETCH_TIMEOUT = 90.0

@@ -90,7 +90,7 @@ def report_on(mesh: VirtualMesh, scenario: str, goal: Instant, tables: Mapping[s
         digest=mesh.trace.digest,
         devices=len(mesh.devices),
         live=len(mesh.live()),
-        events=mesh.trace.events.total(),
+        events=mesh.trace.events,
         steps=mesh.world.steps,
         ended=mesh.world.now,
         goal=goal,

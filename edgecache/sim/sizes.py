@@ -5,12 +5,13 @@ from __future__ import annotations
 from edgecache.model.ids import NodeId
 from edgecache.model.peer import PeerInfo
 from edgecache.wire.codec import encode
-from edgecache.wire.messages import Gossip, Message, StatePush
+from edgecache.wire.messages import Gossip, Head, Message, StateDigest, StatePush
 
 FRAME_BYTES = 60
 """CoAP header, options and TLS record around one control message."""
 
 _EMPTY_GOSSIP = len(encode(Gossip()))
+_EMPTY_DIGEST = len(encode(StateDigest(())))
 
 _PushKey = tuple[NodeId, int, int, int, bool]
 _InfoKey = tuple[NodeId, int, int]
@@ -23,13 +24,17 @@ class Sizes:
         self._pushes: dict[_PushKey, int] = {}
         self._infos: dict[_InfoKey, int] = {}
         self._rumour = 0
+        self._head_bytes = 0
 
     def of(self, message: Message) -> int:
-        """Bytes on the wire; raises LocalProtocolError for what the codec refuses to send."""
-        if isinstance(message, StatePush):
-            return FRAME_BYTES + self._push(message)
-        if isinstance(message, Gossip):
-            return FRAME_BYTES + self._gossip(message)
+        """Bytes on the wire, to within a few; raises LocalProtocolError for what the codec refuses to send."""
+        match message:
+            case StatePush():
+                return FRAME_BYTES + self._push(message)
+            case Gossip():
+                return FRAME_BYTES + self._gossip(message)
+            case StateDigest(heads=heads) if heads:
+                return FRAME_BYTES + _EMPTY_DIGEST + self._head(heads[0]) * len(heads)
         return FRAME_BYTES + len(encode(message))
 
     def _push(self, push: StatePush) -> int:
@@ -46,6 +51,11 @@ class Sizes:
                 self._rumour = len(encode(Gossip(rumours=gossip.rumours[:1]))) - _EMPTY_GOSSIP
             size += self._rumour * len(gossip.rumours)
         return size
+
+    def _head(self, head: Head) -> int:
+        if not self._head_bytes:
+            self._head_bytes = len(encode(StateDigest((head,)))) - _EMPTY_DIGEST
+        return self._head_bytes
 
     def _info(self, info: PeerInfo) -> int:
         key = (info.node, info.incarnation, len(info.addresses))

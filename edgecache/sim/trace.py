@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from edgecache.core.vocabulary import (
     BlobGone,
@@ -22,6 +23,7 @@ from edgecache.core.vocabulary import (
     SetTimer,
     TimerFired,
     UnitAsked,
+    Warned,
 )
 from edgecache.model.instant import Instant
 
@@ -29,45 +31,50 @@ TAIL = 60
 """Lines kept for whoever has to find out why a run failed."""
 
 
+def _transfer(item: ChunkStored | ChunkFailed | FetchChunk | UnitAsked) -> str:
+    return f"{item.blob[:9]}/{item.index}"
+
+
+_SHOWN: dict[type, Callable[[Any], str]] = {
+    MessageReceived: lambda item: f"{type(item.message).__name__} {item.peer}",
+    Send: lambda item: f"{type(item.message).__name__} {item.peer}",
+    TimerFired: lambda item: f"{item.key.name} {item.key.subject}",
+    SetTimer: lambda item: f"{item.key.name} {item.key.subject}",
+    LinkOpened: lambda item: f"{item.link} {item.peer}",
+    LinkClosed: lambda item: f"{item.link} {item.peer} {item.reason.value}",
+    ChunkStored: _transfer,
+    ChunkFailed: lambda item: f"{_transfer(item)} {item.reason.value}",
+    FetchChunk: lambda item: f"{_transfer(item)} {item.peer}",
+    UnitAsked: lambda item: f"{_transfer(item)} {item.peer}",
+    FetchManifest: lambda item: f"{item.blob[:9]}/{item.page} {item.peer}",
+    BlobGone: lambda item: str(item.blob[:9]),
+    MemberReported: lambda item: f"{item.node} {item.status.name}",
+    Warned: lambda item: str(item.text),
+}
+"""What tells items of one kind apart; of the others the kind is enough."""
+
+
 def summary(item: Event | Effect) -> str:
     """One item in a few words, the same in every run."""
-    match item:
-        case MessageReceived(peer=peer, message=message):
-            return f"{type(message).__name__} from {peer}"
-        case Send(peer=peer, message=message):
-            return f"Send {type(message).__name__} to {peer}"
-        case TimerFired(key=key) | SetTimer(key=key):
-            return f"{type(item).__name__} {key.machine.value}/{key.name}/{key.subject}"
-        case LinkOpened(link=link, peer=peer) | LinkClosed(link=link, peer=peer):
-            return f"{type(item).__name__} {link} {peer}"
-        case ChunkStored(blob=blob, index=index) | ChunkFailed(blob=blob, index=index):
-            return f"{type(item).__name__} {blob[:9]}/{index}"
-        case FetchChunk(peer=peer, blob=blob, index=index) | UnitAsked(peer=peer, blob=blob, index=index):
-            return f"{type(item).__name__} {blob[:9]}/{index} {peer}"
-        case FetchManifest(peer=peer, blob=blob, page=page):
-            return f"FetchManifest {blob[:9]}/{page} {peer}"
-        case BlobGone(blob=blob):
-            return f"BlobGone {blob[:9]}"
-        case MemberReported(node=node, status=status):
-            return f"MemberReported {node} {status.name}"
-    return type(item).__name__
+    kind = type(item)
+    shown = _SHOWN.get(kind)
+    return f"{kind.__name__} {shown(item)}" if shown else kind.__name__
 
 
 class Trace:
-    """Digest, counts and tail of one run."""
+    """Digest, length and tail of one run."""
 
     def __init__(self) -> None:
         self._digest = hashlib.blake2b(digest_size=16)
         self._tail: deque[tuple[Instant, int, Event, Sequence[Effect]]] = deque(maxlen=TAIL)
-        self.events: Counter[str] = Counter()
+        self.events = 0
 
     def record(self, now: Instant, device: int, event: Event, effects: Sequence[Effect]) -> None:
         """One event and what followed from it."""
-        self.events[type(event).__name__] += 1
+        self.events += 1
         self._tail.append((now, device, event, effects))
-        parts = [f"{now:.9f} {device} {summary(event)}"]
-        parts += [summary(effect) for effect in effects]
-        self._digest.update("\n".join(parts).encode())
+        followed = " ".join(map(summary, effects))
+        self._digest.update(f"{now!r} {device} {summary(event)} {followed}".encode())
 
     def note(self, text: str) -> None:
         """Something that happened outside the nodes: a fault, a wish."""

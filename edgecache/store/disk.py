@@ -216,13 +216,12 @@ class DiskStore(Remembered):
         if held.shown.complete:
             return True
         _require_all(held)
-        self.flush()
         if not self._chunks.whole_is_right(held):
             return False
         with self._lock:
             held = self._get(blob)
-            self.flush()  # a chunk may have been forgotten and come back meanwhile
             _require_all(held)
+            self.flush()
             self._index.set_complete(blob)
             held.unmapped.clear()
             held.verified = held.shown.have

@@ -254,7 +254,9 @@ HOST = Form(_check_host, _check_host)
 def _pack_ref(ref: BlobRef) -> object:
     if ref.sha256 is not None:
         return _parse_digest(ref.sha256)
-    return _pack_blob(ref.blob) if ref.blob is not None else ref.prefix
+    if ref.blob is not None:
+        return _pack_blob(ref.blob)
+    return _parse_ref(ref.prefix).prefix
 
 
 def _parse_ref(value: object) -> BlobRef:

@@ -8,7 +8,6 @@ where the series begins. Times are seconds since 1970 where the owner's clock is
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -40,6 +39,9 @@ _NAMES: Final = {label: name for name, label in _LABELS.items()}
 _TEXTS: Final = frozenset({"bn", "bu", "n", "u", "vs"})
 _NUMBERS: Final = frozenset({"bver", "bt", "bv", "bs", "v", "s", "t", "ut"})
 _VALUES: Final = ("v", "vs", "vb", "vd")
+
+_NUMBER_END: Final = 1 << 64
+"""Numbers of a record are between this and its negative, which infinities and NaN are not."""
 
 _URN: Final = "urn:dev:edgecache:"
 _FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:./_-]{0,254}\Z")
@@ -174,7 +176,7 @@ def _fields(item: object, names: Mapping[Any, str], where: str) -> dict[str, Any
                 raise MalformedMessage(f"{where}: {ascii(label)[:40]} must be understood and is not known")
             continue
         if name in _NUMBERS:
-            fits = type(value) in (int, float) and abs(value) < 1 << 64 and math.isfinite(value)
+            fits = type(value) in (int, float) and abs(value) < _NUMBER_END
         elif name in _TEXTS:
             fits = type(value) is str
         else:

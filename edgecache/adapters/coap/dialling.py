@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Iterable
 from functools import partial
@@ -86,7 +87,9 @@ class Dialler:
             raise _at(address, error) from error
         except OSError as error:
             connection.evict(str(error))
-            raise Unreachable(f"{address}: {error.strerror or error}") from error
+            # The event loop puts the address into strerror; the number says what happened.
+            text = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise Unreachable(f"{address}: {text}") from error
         except asyncio.CancelledError:
             connection.evict("another address was faster")
             raise
@@ -111,6 +114,6 @@ def _summary(errors: list[EdgecacheError]) -> EdgecacheError:
     for kind in (Denied, Refused, TimedOut, Unreachable):
         telling = [error for error in errors if isinstance(error, kind)]
         if telling and (kind is not TimedOut or len(telling) == len(errors)):
-            words = "; ".join(error.message for error in (telling + errors)[:ERRORS_SHOWN])
+            words = "; ".join(dict.fromkeys(error.message for error in (telling + errors)[:ERRORS_SHOWN]))
             return kind(words, hint=telling[0].hint)
     return Unreachable("; ".join(error.message for error in errors[:ERRORS_SHOWN]))

@@ -111,7 +111,7 @@ def bridge_config(topics: Topics) -> str:
         {
             "name": "Bridge",
             "unique_id": topics.bridge_unique_id,
-            "default_entity_id": f"{BINARY_SENSOR}.{topics.bridge_unique_id.replace('-', '_')}",
+            "default_entity_id": f"{BINARY_SENSOR}.{topics.bridge_entity_name}",
             "state_topic": topics.bridge_availability,
             "qos": 1,
             "payload_on": ONLINE,

@@ -79,23 +79,23 @@ class Ended:
 class Listener(Protocol):
     """Who owns a session; called on the event loop."""
 
-    def connected(self, session: Session) -> None:
+    def on_connected(self, session: Session) -> None:
         """The broker has accepted us."""
         ...
 
-    def subscribed(self, session: Session) -> None:
-        """The broker has acknowledged a `subscribe`."""
+    def on_subscribed(self, session: Session, refusal: str) -> None:
+        """The broker has acknowledged a `subscribe`, or `refusal` says why not."""
         ...
 
-    def message(self, session: Session, topic: str, payload: bytes) -> None:
+    def on_message(self, session: Session, topic: str, payload: bytes) -> None:
         """Something we subscribed to."""
         ...
 
-    def acknowledged(self, session: Session, mid: int, refusal: str) -> None:
+    def on_acknowledged(self, session: Session, mid: int, refusal: str) -> None:
         """The broker has taken a message, or `refusal` says why not."""
         ...
 
-    def ended(self, session: Session, end: Ended) -> None:
+    def on_ended(self, session: Session, end: Ended) -> None:
         """Always the last call, and the only one of a failed attempt."""
         ...
 
@@ -145,7 +145,9 @@ def tls_context(tls: MqttTls) -> ssl.SSLContext:
 class Session:
     """See above. Made and used on the event loop; `open` begins the attempt."""
 
-    def __init__(self, config: Mqtt, client_id: str, level: Level, listener: Listener, will: Will | None = None) -> None:
+    def __init__(
+        self, config: Mqtt, client_id: str, level: Level, listener: Listener, will: Will | None = None
+    ) -> None:
         self._config = config
         self.level = level
         self._listener = listener
@@ -182,7 +184,7 @@ class Session:
         return client
 
     def open(self) -> None:
-        """Begin to connect; `connected` or `ended` follows within CONNECT_SECONDS."""
+        """Begin to connect; `on_connected` or `on_ended` follows within CONNECT_SECONDS."""
         self._deadline = self._loop.call_later(CONNECT_SECONDS, self._give_up)
         try:
             if self._config.tls.enabled:
@@ -190,7 +192,7 @@ class Session:
                 self._client.tls_insecure_set(self._config.tls.insecure)
             properties = None
             if self.level is Level.V5:
-                properties = Properties(PacketTypes.CONNECT)
+                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
                 properties.MaximumPacketSize = PACKET_BYTES_MAX
             keepalive = max(1, round(self._config.keepalive))
             host, port = self._config.host, self._config.port
@@ -214,11 +216,12 @@ class Session:
         self._client.subscribe([(topic, 1) for topic in topics])
 
     async def close(self, timeout: float = 1.0) -> None:
-        """Say goodbye, so that the will is not published; `ended` is still called. Ends within `timeout` seconds."""
+        """Say goodbye, so that the will is not published; `on_ended` is still called. Ends within `timeout` seconds."""
         self._abandoned = True
         self._client.disconnect()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._over), timeout)
+        if self._accepted:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._over), timeout)
         self._end(Ended("closed", connected=self._accepted))
 
     def _give_up(self) -> None:
@@ -235,7 +238,7 @@ class Session:
         self._accepted = False
         if self._deadline is not None:
             self._deadline.cancel()
-        self._listener.ended(self, end)
+        self._listener.on_ended(self, end)
 
     # ---- in paho's thread: nothing but handing over
 
@@ -270,14 +273,14 @@ class Session:
         self._hand_over(self._now_acknowledged, mid, str(reason) if reason.is_failure else "")
 
     def _on_subscribe(self, client: Client, userdata: object, mid: int, reasons: Any, properties: object) -> None:
-        self._hand_over(self._now_subscribed)
+        self._hand_over(self._now_subscribed, next((str(reason) for reason in reasons if reason.is_failure), ""))
 
     # ---- on the event loop
 
     def _now_connected(self) -> None:
         if not self._over.done():
             self._accepted = True
-            self._listener.connected(self)
+            self._listener.on_connected(self)
 
     def _now_disconnected(self, reason: str, taken: bool) -> None:
         # A broker that does not know MQTT 5 may just hang up instead of answering.
@@ -288,15 +291,15 @@ class Session:
     def _now_message(self, topic: str, payload: bytes) -> None:
         self._pending -= 1
         if not self._over.done():
-            self._listener.message(self, topic, payload)
+            self._listener.on_message(self, topic, payload)
 
     def _now_acknowledged(self, mid: int, refusal: str) -> None:
         if not self._over.done():
-            self._listener.acknowledged(self, mid, refusal)
+            self._listener.on_acknowledged(self, mid, refusal)
 
-    def _now_subscribed(self) -> None:
+    def _now_subscribed(self, refusal: str) -> None:
         if not self._over.done():
-            self._listener.subscribed(self)
+            self._listener.on_subscribed(self, refusal)
 
 
 def _told(error: Exception | None) -> str:

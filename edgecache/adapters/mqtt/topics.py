@@ -52,7 +52,11 @@ def unique_id(node: NodeId, series: str) -> str:
 
 def entity_name(node: NodeId, series: str) -> str:
     """What follows `sensor.` in the entity id that we ask for: lower case, single underscores."""
-    return re.sub("[^a-z0-9]+", "_", f"edgecache_{node[:_NODE_CHARS]}_{series}".lower()).strip("_")
+    return _words(f"edgecache_{node[:_NODE_CHARS]}_{series}")
+
+
+def _words(text: str) -> str:
+    return re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,11 @@ class Topics:
     def bridge_unique_id(self) -> str:
         """Of the entity that shows whether the site is bridged."""
         return "edgecache_bridge_" + "_".join(self.scope)
+
+    @property
+    def bridge_entity_name(self) -> str:
+        """What follows `binary_sensor.` in the entity id that we ask for."""
+        return _words(self.bridge_unique_id)
 
     @property
     def gateway_id(self) -> str:

@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -23,6 +22,7 @@ from edgecache.adapters.pki.profile import (
     encode_roles,
     identity_uri,
     mesh_id_of_key,
+    strictly,
     to_pem,
 )
 from edgecache.model.errors import Denied
@@ -60,13 +60,11 @@ def read_request(pem: bytes) -> Request:
     if len(pem) > PEM_BYTES_MAX:
         raise Denied(f"a request of {len(pem)} bytes, {PEM_BYTES_MAX} are allowed")
     hint = "make one on the new device: edgecache mesh request > n.req"
-    try:
+    with strictly("not a certificate request", hint):
         request = x509.load_pem_x509_csr(pem)
         key = request.public_key()
         signed = request.is_signature_valid
         names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise Denied("not a certificate request", hint=hint) from error
     if not isinstance(key, Ed25519PublicKey):
         raise Denied("a request whose key is not Ed25519", hint=hint)
     if not signed:

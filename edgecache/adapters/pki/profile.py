@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -45,7 +47,6 @@ _SIGNATURE_HEAD = b"\x03\x41\x00"
 
 _UNPARSABLE = (Warning, ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion,
                x509.UnsupportedGeneralNameType)  # fmt: skip
-"""What the library raises, or warns of, on certificates that are not as they should be."""
 
 
 _PARSED_LATER = ("extensions", "issuer", "subject", "not_valid_before_utc", "not_valid_after_utc",
@@ -112,19 +113,26 @@ def decode_roles(der: bytes) -> frozenset[str]:
     return frozenset(roles)
 
 
+@contextmanager
+def strictly(message: str, hint: str = "") -> Iterator[None]:
+    """Turns whatever the library raises, or warns of, while it parses into Denied."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            yield
+    except _UNPARSABLE as error:
+        raise Denied(message, hint=hint) from error
+
+
 def parse_certificate(der: bytes) -> x509.Certificate:
     """A bounded certificate with an Ed25519 key; raises Denied."""
     if len(der) > CERTIFICATE_BYTES_MAX:
         raise Denied(f"a certificate of {len(der)} bytes, {CERTIFICATE_BYTES_MAX} are allowed")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            certificate = x509.load_der_x509_certificate(der)
-            key = certificate.public_key()
-            for lazy in _PARSED_LATER:
-                getattr(certificate, lazy)
-    except _UNPARSABLE as error:
-        raise Denied("not a certificate") from error
+    with strictly("not a certificate"):
+        certificate = x509.load_der_x509_certificate(der)
+        key = certificate.public_key()
+        for lazy in _PARSED_LATER:
+            getattr(certificate, lazy)
     if not isinstance(key, Ed25519PublicKey) or not der.endswith(_SIGNATURE_HEAD + certificate.signature):
         raise Denied("a certificate whose key or signature is not Ed25519")
     return certificate
@@ -241,8 +249,6 @@ def to_pem(certificate: x509.Certificate) -> bytes:
 
 def from_pem(pem: bytes, what: str) -> list[x509.Certificate]:
     """The certificates in a PEM file, each checked as by parse_certificate; raises Denied."""
-    try:
+    with strictly(f"{what}: no certificates in PEM form"):
         found = x509.load_pem_x509_certificates(pem)
-    except _UNPARSABLE as error:
-        raise Denied(f"{what}: no certificates in PEM form") from error
     return [parse_certificate(to_der(certificate)) for certificate in found]

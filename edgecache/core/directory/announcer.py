@@ -114,8 +114,9 @@ class Announcer:
             self._pending[home].pop(blob, None)
             if not self._pending[home]:
                 del self._pending[home]
-        for home in holding.told:
-            self._pending.setdefault(home, {})[blob] = holding.info.chunks
+        for home in holding.told | dict.fromkeys(node for _, node in holding.homes):  # who may know from an earlier boot
+            if home != self._around.me.node:
+                self._pending.setdefault(home, {})[blob] = holding.info.chunks
 
     # ---- homes change
 

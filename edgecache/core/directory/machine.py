@@ -179,6 +179,7 @@ class Directory:
         peer, boot = event.peer, event.hello.epoch
         self._around.link_up(peer, event.hello)
         if self._boots.get(peer, boot) != boot:
+            self._records.drop_node(peer)  # it will say again what it still has
             self._announcer.reborn(peer, now, out)
         self._note_boot(peer, boot)
         self._announcer.link_up(peer, now, out)

@@ -147,7 +147,8 @@ class Searches:
         if len(claims) < len(answer.claims):
             out.tell(Misbehaved(peer, 1, "answered with claims for another blob"))
         self._hint(search, answer, claims, out)
-        self._report(search, claims, Stage.FLOOD if answer.query == search.flood else search.stage, out)
+        by_home = Stage.FAR if search.stage is Stage.FAR else Stage.HOMES
+        self._report(search, claims, by_home if answer.query == search.query else Stage.FLOOD, out)
         self._next_if_idle(search, now, out)
         return True
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecache.core.state.config import StateConfig
-from edgecache.core.state.replica import Applied, Replica, live, over_quota
+from edgecache.core.state.own import FLUSH, OwnMap
+from edgecache.core.state.replica import Applied, Replica
 from edgecache.core.state.tree import Tree
 from edgecache.core.vocabulary import (
     EntryChanged,
@@ -35,17 +36,13 @@ from edgecache.core.vocabulary import (
     Outbox,
     OwnEntriesChanged,
     OwnEntriesWanted,
-    SignHead,
     Started,
     TimerFired,
     TimerKey,
-    Warned,
 )
 from edgecache.model.ids import NodeId, node_id_to_bytes
-from edgecache.wire.codec import map_hash
 from edgecache.wire.limits import HEADS_MAX
 from edgecache.wire.messages import (
-    Entry,
     Head,
     MemberStatus,
     StateDigest,
@@ -56,13 +53,11 @@ from edgecache.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from random import Random
 
     from edgecache.model.instant import Instant
 
 _ME = MachineName.STATE
-_FLUSH = TimerKey(_ME, "flush")
 _SUMMARY = TimerKey(_ME, "summary")
 _LAZY = TimerKey(_ME, "lazy")
 _FACT = "n/"
@@ -88,11 +83,7 @@ class State:
 
     def __init__(self, me: Identity, config: StateConfig, rng: Random) -> None:
         self._me, self._config, self._rng = me, config, rng
-        self._own = Replica(me.node, epoch=me.epoch)
-        self._dirty: dict[str, bytes | None] = {}
-        self._signing: Replica | None = None
-        self._pushed = 0
-        self._adopted = False
+        self._own = OwnMap(me.node, me.epoch, config)
         self._replicas: dict[NodeId, Replica] = {}
         self._tree = Tree()
         self._missing: dict[NodeId, tuple[Head, NodeId]] = {}
@@ -112,18 +103,21 @@ class State:
         """Live entries of all maps whose key begins with `prefix`, own ones first."""
         return [
             EntryView(replica.owner, entry.key, entry.value, replica.received.get(entry.key, 0.0))
-            for replica in (self._own, *self._replicas.values())
+            for replica in self._all()
             for entry in replica.entries.values()
             if entry.value is not None and entry.key.startswith(prefix)
         ]
 
+    def _all(self) -> list[Replica]:
+        return [self._own.replica, *self._replicas.values()]
+
     def heads(self) -> list[Head]:
         """Where every known map stands; own one first."""
-        return [self._own.head, *(replica.head for replica in self._replicas.values())]
+        return [replica.head for replica in self._all()]
 
     def value(self, owner: NodeId, key: str) -> bytes | None:
         """One value."""
-        replica = self._own if owner == self._me.node else self._replicas.get(owner)
+        replica = self._own.replica if owner == self._me.node else self._replicas.get(owner)
         entry = replica.entries.get(key) if replica else None
         return entry.value if entry else None
 
@@ -139,8 +133,8 @@ class State:
 
     def _timer(self, event: TimerFired, now: Instant, out: Outbox) -> None:
         key = event.key
-        if key == _FLUSH:
-            self._flush(now, out)
+        if key == FLUSH:
+            self._own.flush(now, out)
         elif key == _SUMMARY:
             self._compare(now, out)
         elif key == _LAZY:
@@ -155,67 +149,19 @@ class State:
     # ---- own map
 
     def _own_changed(self, event: OwnEntriesChanged | OwnEntriesWanted, now: Instant, out: Outbox) -> None:
-        self._stage(event.entries, now, out)
-
-    def _stage(self, entries: Mapping[str, bytes | None], now: Instant, out: Outbox) -> None:
-        fresh = {key: value for key, value in entries.items() if self._staged(key) != value}
-        if not fresh:
-            return
-        candidate = dict(self._own.entries)
-        for key, value in (self._dirty | fresh).items():
-            candidate[key] = Entry(key, 0, value)
-        if over_quota({key: entry for key, entry in candidate.items() if entry.value is not None}):
-            text = "own readings exceed 256 keys or 16 KiB and are not shared: have fewer series"
-            out.effect(Warned("state-quota", text))
-            return
-        if not self._dirty:
-            out.timer(_FLUSH, now + self._config.flush_delay)
-        self._dirty.update(fresh)
-
-    def _staged(self, key: str) -> bytes | None:
-        if key in self._dirty:
-            return self._dirty[key]
-        entry = self._own.entries.get(key)
-        return entry.value if entry else None
-
-    def _flush(self, now: Instant, out: Outbox) -> None:
-        """Give the collected changes one version and have its head signed."""
-        if self._signing is not None:
-            out.timer(_FLUSH, now + self._config.flush_delay)
-            return
-        own, dirty = self._own, self._dirty
-        version = own.version + 1
-        entries = own.entries | {key: Entry(key, version, value) for key, value in dirty.items()}
-        self._dirty = {}
-        self._signing = Replica(own.owner, own.epoch, version, entries, map_hash=map_hash(live(entries)))
-        out.effect(SignHead(own.epoch, version, self._signing.map_hash))
+        self._own.stage(event.entries, now, out)
 
     def _signed(self, event: HeadSigned, now: Instant, out: Outbox) -> None:
-        signing, self._signing = self._signing, None
-        if signing is None or (event.epoch, event.version, event.map_hash) != (
-            signing.epoch, signing.version, signing.map_hash,
-        ):
-            if signing is not None:
-                lost = [entry for entry in signing.entries.values() if entry.version == signing.version]
-                self._dirty = {entry.key: entry.value for entry in lost} | self._dirty
-                out.timer(_FLUSH, now + self._config.flush_delay)
-            return
-        since = self._own.version
-        delta = tuple(entry for entry in signing.entries.values() if entry.version == signing.version)
-        push = StatePush(
-            signing.owner, signing.epoch, since, signing.version, delta, signing.map_hash, event.signature,
-            event.certificate if since == 0 else b"",
-        )
-        self._own.certificate = event.certificate
-        _, changed = self._own.apply(push, now)
-        self._spread(push, None, now, out)
-        self._tell(self._own, changed, out)
+        if (done := self._own.signed(event, now, out)) is not None:
+            push, changed = done
+            self._spread(push, None, now, out)
+            self._tell(self._own.replica, changed, out)
 
     # ---- replicas
 
     def _push(self, peer: NodeId, push: StatePush, now: Instant, out: Outbox) -> None:
         if push.owner == self._me.node:
-            self._own_echo(push.head, now, out)
+            self._own.heard_of(push.head, now, out)
             return
         replica = self._replicas.get(push.owner)
         if replica is None:
@@ -240,24 +186,6 @@ class State:
             out.tell(Misbehaved(peer, 5, f"the map of {push.owner} does not have the hash that was signed"))
         else:
             out.send(peer, StatePull((Head(push.owner, 0, 0),)))
-
-    def _own_echo(self, head: Head, now: Instant, out: Outbox) -> None:
-        """Somebody has a later version of our own map than we do: go on above it."""
-        if head.position <= (self._own.epoch, max(self._own.version, self._signing.version if self._signing else 0)):
-            return
-        if self._adopted:
-            text = "another device runs with this node's key (a cloned card?): give one a new key with `edgecache init`"
-            out.effect(Warned("cloned", text))
-        self._adopted = True
-        values = {entry.key: entry.value for entry in live(self._own.entries)} | self._dirty
-        if self._signing is not None:
-            values = {entry.key: entry.value for entry in live(self._signing.entries)} | self._dirty
-            self._signing = None
-        received = self._own.received
-        self._own = Replica(self._me.node, epoch=head.epoch + 1)
-        self._own.received = received
-        self._dirty = {key: value for key, value in values.items() if value is not None}
-        out.timer(_FLUSH, now + self._config.flush_delay)
 
     def _spread(self, push: StatePush, source: NodeId | None, now: Instant, out: Outbox) -> None:
         for peer in self._tree.eager():
@@ -291,7 +219,7 @@ class State:
         """The maps that take part in digests: all but those of owners that have been gone for long."""
         horizon = now - self._config.silent_after
         others = [r for r in self._replicas.values() if r.gone_since is None or r.gone_since > horizon]
-        return [self._own, *others]
+        return [self._own.replica, *others]
 
     def _full_digest(self, now: Instant) -> StateDigest:
         return StateDigest(tuple(replica.head for replica in self._current(now))[:HEADS_MAX], complete=True)
@@ -307,7 +235,7 @@ class State:
         out.timer(_SUMMARY, now + self._config.summary_interval * (0.75 + self._rng.random() / 2))
         if neighbours := self._tree.neighbours():
             out.send(self._rng.choice(neighbours), StateSummary(self._hash_of_heads(now)))
-        for replica in (self._own, *self._replicas.values()):
+        for replica in self._all():
             replica.sweep(now - self._config.tombstone_time)
         for owner, replica in list(self._replicas.items()):
             if replica.gone_since is not None and replica.gone_since + self._config.forget_after < now:
@@ -322,7 +250,7 @@ class State:
         theirs = {head.owner: head for head in message.heads}
         for head in message.heads:
             if head.owner == self._me.node:
-                self._own_echo(head, now, out)
+                self._own.heard_of(head, now, out)
         behind = [head for head in message.heads if head.owner != self._me.node and self._is_news(head)]
         if not message.complete:
             for head in behind:
@@ -349,7 +277,7 @@ class State:
         if message.graft:
             self._tree.set_eager(peer, True)
         for head in message.heads:
-            replica = self._own if head.owner == self._me.node else self._replicas.get(head.owner)
+            replica = self._own.replica if head.owner == self._me.node else self._replicas.get(head.owner)
             if replica is not None and replica.version and replica.head.position > head.position:
                 out.send(peer, replica.push_since(head.version, head.epoch))
 

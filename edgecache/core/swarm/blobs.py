@@ -173,6 +173,8 @@ class SwarmState:
     """Those of them that are being fetched."""
     chunks: dict[RequestId, ChunkRequest] = field(default_factory=dict)
     manifests: dict[RequestId, ManifestRequest] = field(default_factory=dict)
+    handling: float = 0.0
+    """Seconds from the last byte of a chunk to its being stored, smoothed."""
     inflight: int = 0
     """Bytes of the chunks asked for and not here."""
     received: dict[NodeId, int] = field(default_factory=dict)

@@ -17,12 +17,12 @@ from edgecache.core.vocabulary import (
     CancelFetch,
     ChunkFailed,
     ChunkProgress,
+    ChunkStored,
     FetchChunk,
     FetchFailure,
     LinkBusy,
     Misbehaved,
     Outbox,
-    RequestId,
 )
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.instant import Instant
@@ -73,7 +73,7 @@ class Chunks:
                     self._state.wake_at(neighbour.peer.cool_until)
                 else:
                     usable.append(neighbour)
-        ready = [neighbour for neighbour in usable if neighbour.peer.has_room()]
+        ready = [neighbour for neighbour in usable if neighbour.peer.has_room(self._state.handling)]
         if not ready:
             return False
         if picker.todo:
@@ -196,11 +196,13 @@ class Chunks:
             self._state.inflight -= event.received - request.received
             request.received = event.received
 
-    def stored(self, request_id: RequestId, now: Instant, out: Outbox) -> ChunkRequest | None:
+    def stored(self, event: ChunkStored, now: Instant, out: Outbox) -> ChunkRequest | None:
         """A chunk is here: account for it, cancel its other request; None when it was not under way."""
-        request = self._state.chunks.get(request_id)
+        request = self._state.chunks.get(event.request)
         if request is None:
             return None
+        handling = min(max(now - request.started - event.elapsed, 0.0), self._state.config.handling_max)
+        self._state.handling += (handling - self._state.handling) / 8
         rest = request.size - request.received
         request.neighbour.peer.delivered(rest, now)
         self._state.inflight -= rest

@@ -221,7 +221,7 @@ class Swarm:
     # ---- what came of requests
 
     def _chunk_stored(self, event: ChunkStored, now: Instant, out: Outbox) -> None:
-        request = self._chunks.stored(event.request, now, out)
+        request = self._chunks.stored(event, now, out)
         blob = self._state.blobs.get(event.blob)
         if blob is None or blob.info is None or not 0 <= event.index < blob.info.chunks:
             return

@@ -104,21 +104,23 @@ class Peer:
         """Seconds until `size` more bytes would be here."""
         return (self.queued + size) / self.rate + self.rtt
 
-    def window(self) -> float:
-        """Bytes that we may wait for before another chunk is asked for."""
+    def window(self, handling: float) -> float:
+        """Bytes that we may wait for before another chunk is asked for; `handling` seconds pass here after the last
+        byte."""
         if self.goodput.rate is None:
             return 2 * CHUNK_BYTES
         config = self.config
-        pipe = config.window_gain * self.rate * (self.rtt + config.window_slack)
-        return min(pipe + CHUNK_BYTES / 2, config.window_bytes_max)
+        pipe = config.window_gain * self.rate * (self.rtt + config.window_slack + handling)
+        ahead = CHUNK_BYTES if self.tier >= 2 else CHUNK_BYTES / 2
+        return min(pipe + ahead, config.window_bytes_max)
 
     def cooling(self, now: Instant) -> bool:
         """Whether it is left alone for now."""
         return now < self.cool_until
 
-    def has_room(self) -> bool:
+    def has_room(self, handling: float) -> bool:
         """Whether one more chunk may be asked of it."""
-        return self.requests == 0 or (self.requests < self.slots and self.queued < self.window())
+        return self.requests == 0 or (self.requests < self.slots and self.queued < self.window(handling))
 
     def unit(self) -> int:
         """Size of the units in which it is asked for a chunk: a power of two."""

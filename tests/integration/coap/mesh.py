@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import gc
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -260,13 +262,25 @@ class Mesh:
         return one, two
 
 
-@contextlib.asynccontextmanager
-async def mesh_in(directory: Path) -> AsyncIterator[Mesh]:
-    """A mesh whose nodes are stopped at the end."""
-    async with Mesh(directory) as mesh:
-        yield mesh
-
-
-def with_hello(node: Node, **changes: object) -> None:
+def with_hello(node: Node, /, **changes: object) -> None:
     """Let a node say another hello."""
     node.handler.greeting = replace(node.handler.greeting, **changes)  # type: ignore[arg-type]
+
+
+def in_mesh(test: Callable[[Mesh], Coroutine[Any, Any, None]]) -> Callable[[Path], None]:
+    """A test that is given a mesh, with nodes stopped at its end; an error that only the event loop hears fails it."""
+
+    def run(tmp_path: Path) -> None:
+        unheard: list[dict[str, Any]] = []
+
+        async def body() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+            async with Mesh(tmp_path) as mesh, asyncio.timeout(30):
+                await test(mesh)
+
+        asyncio.run(body())
+        gc.collect()
+        assert not unheard
+
+    run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+    return run

@@ -274,6 +274,12 @@ def test_refs_are_told_apart_by_shape() -> None:
         assert complaint(changed(m.Flood(1, NODE, BlobRef(blob=BLOB), 3), k3=wrong)).startswith("Flood.ref: ")
 
 
+@pytest.mark.parametrize("ref", [BlobRef(), BlobRef(prefix="b"), BlobRef(prefix="nonsense"), BlobRef(prefix=str(BLOB))])
+def test_a_ref_that_nobody_would_read_is_not_sent(ref: BlobRef) -> None:
+    with pytest.raises(LocalProtocolError):
+        encode(m.Flood(1, NODE, ref, 3))
+
+
 def test_flood_hops_are_bounded() -> None:
     assert complaint(changed(m.Flood(1, NODE, BlobRef(blob=BLOB), 3), k4=5)).startswith("Flood.ttl: ")
 
@@ -314,6 +320,8 @@ def test_have_sets_have_one_form_and_an_end(wrong: object) -> None:
         (HaveSet.full(2**20), [0, 2**20]),
         (HaveSet.of([0]), b"\x01"),
         (HaveSet.of([1000]), [1000, 1]),
+        (HaveSet.of([24, 26]), b"\0\0\0\x05"),
+        (HaveSet.of([24, 25, 26]), [24, 3]),
         (HaveSet.of(range(0, 64, 2)), b"\x55" * 8),
         (HaveSet.of([2**20 - 1]), [2**20 - 1, 1]),
     ],

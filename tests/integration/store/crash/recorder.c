@@ -85,9 +85,8 @@ static int number(const struct stat *found, int created) {
     return file_count++;
 }
 
-static int opened(const char *name, int directory, const char *path, int flags, mode_t mode) {
+static int opened(int directory, const char *path, int flags, mode_t mode) {
     int (*open_real)(int, const char *, int, ...) = real("openat");
-    (void)name;
     if (!ours(path)) return open_real(directory, path, flags, mode);
     pthread_mutex_lock(&order);
     struct stat found;
@@ -120,12 +119,12 @@ static int opened(const char *name, int directory, const char *path, int flags, 
     mode_t mode = 0; \
     if ((flags) & (O_CREAT | O_TMPFILE)) { va_list more; va_start(more, flags); mode = va_arg(more, mode_t); va_end(more); }
 
-int open(const char *path, int flags, ...) { MODE(flags) return opened("open", AT_FDCWD, path, flags, mode); }
-int open64(const char *path, int flags, ...) { MODE(flags) return opened("open", AT_FDCWD, path, flags, mode); }
-int openat(int at, const char *path, int flags, ...) { MODE(flags) return opened("openat", at, path, flags, mode); }
-int openat64(int at, const char *path, int flags, ...) { MODE(flags) return opened("openat", at, path, flags, mode); }
-int __open_2(const char *path, int flags) { return opened("open", AT_FDCWD, path, flags, 0); }
-int __open64_2(const char *path, int flags) { return opened("open", AT_FDCWD, path, flags, 0); }
+int open(const char *path, int flags, ...) { MODE(flags) return opened(AT_FDCWD, path, flags, mode); }
+int open64(const char *path, int flags, ...) { MODE(flags) return opened(AT_FDCWD, path, flags, mode); }
+int openat(int at, const char *path, int flags, ...) { MODE(flags) return opened(at, path, flags, mode); }
+int openat64(int at, const char *path, int flags, ...) { MODE(flags) return opened(at, path, flags, mode); }
+int __open_2(const char *path, int flags) { return opened(AT_FDCWD, path, flags, 0); }
+int __open64_2(const char *path, int flags) { return opened(AT_FDCWD, path, flags, 0); }
 
 int close(int fd) {
     pthread_mutex_lock(&order);

@@ -135,7 +135,7 @@ class Mesh:
         self.rng = random.Random(seed)
         self.nodes: dict[NodeId, _Node] = {}
         self.gone: dict[NodeId, Identity] = {}
-        self.links: set[frozenset[NodeId]] = set()
+        self.links: dict[tuple[NodeId, NodeId], None] = {}
         self.messages: list[tuple[NodeId, NodeId, Message]] = []
         self._timers: dict[tuple[NodeId, TimerKey], tuple[float, int]] = {}
         self._queue: list[tuple[float, int, NodeId, Event | Notice]] = []
@@ -164,16 +164,17 @@ class Mesh:
         """Gone, links and all, and membership has not noticed."""
         self.gone[node] = self.nodes.pop(node).identity
         for link in [link for link in self.links if node in link]:
-            self.links.discard(link)
-            for end in sorted(link - {node}):
-                self._say(end, LinkDown(node, planned=False))
+            del self.links[link]
+            self._say(link[1] if link[0] == node else link[0], LinkDown(node, planned=False))
 
     def link(self, one: NodeId, two: NodeId) -> None:
-        pair = frozenset((one, two))
-        if pair not in self.links:
-            self.links.add(pair)
+        if not self.linked(one, two):
+            self.links[one, two] = None
             self._up(one, two)
             self._up(two, one)
+
+    def linked(self, one: NodeId, two: NodeId) -> bool:
+        return (one, two) in self.links or (two, one) in self.links
 
     def hold(self, node: NodeId, info: BlobInfo, held: int | None = None) -> None:
         self._say(node, HoldingChanged(info, info.chunks if held is None else held))
@@ -241,7 +242,7 @@ class Mesh:
             elif isinstance(effect, ClearTimer):
                 self._timers.pop((node, effect.key), None)
             elif isinstance(effect, Send):
-                if frozenset((node, effect.peer)) in self.links:
+                if self.linked(node, effect.peer):
                     self.messages.append((node, effect.peer, effect.message))
                     self._push(self.now + LATENCY, effect.peer, MessageReceived(node, effect.message))
             elif isinstance(effect, Resolved):
@@ -266,7 +267,7 @@ class Mesh:
             self._say(node, event)
         elif event.peer not in self.nodes:
             self._say(node, LinkUnavailable(event.peer))
-        elif frozenset((node, event.peer)) in self.links:
+        elif self.linked(node, event.peer):
             self._up(node, event.peer)
         else:
             self.link(node, event.peer)

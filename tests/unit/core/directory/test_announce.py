@@ -368,6 +368,17 @@ def test_records_of_those_who_left_go_at_once() -> None:
     assert desk.machine.records == 0
 
 
+def test_records_of_an_earlier_boot_go_when_the_next_is_met() -> None:
+    desk = lone()
+    desk.meet(1)
+    desk.receive(1, Announce((claim(blob_info(1), 1),)))
+    desk.hear(LinkDown(node_id(1), planned=False))
+    desk.hear(LinkUp(node_id(1), hello(1), 1, 0.001))
+    assert desk.machine.records == 1
+    desk.hear(LinkUp(node_id(1), hello(1, epoch=2), 1, 0.001))
+    assert desk.machine.records == 0
+
+
 def test_every_table_that_announcers_fill_is_bounded() -> None:
     config = DirectoryConfig(blobs_max=20, records_max=40, claims_per_blob=3, claims_per_node=8)
     desk = lone(config)

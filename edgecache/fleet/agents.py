@@ -1,4 +1,4 @@
-"""Agents of the demo: each has a directory of its own, is set up by the command line, and runs as a process."""
+"""One agent: a directory of its own, a configuration, a process, and the questions that it answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,20 +21,6 @@ T = TypeVar("T")
 
 COMMAND = (sys.executable, "-m", "edgecache")
 SETUP_TIMEOUT = 60.0
-RATE = "50Mbit/s"
-
-_CONFIG = """\
-version: 1
-name: {name}
-data_dir: {directory}/data
-listen: {{port: {port}}}
-limits: {{upload: {rate}, download: {rate}}}
-discovery: {{mdns: {mdns}, seeds: {seeds}}}
-readings: {{interval: 2s, sources: [{{type: host}}]}}
-mqtt: {{enabled: true, host: 127.0.0.1, port: {broker}}}
-log: {{level: info}}
-"""
-
 
 class Agent:
     """One agent."""
@@ -45,13 +31,10 @@ class Agent:
         self.node = ""
         self.process: subprocess.Popen[bytes] | None = None
 
-    def configure(self, *, port: int, mdns: bool, seeds: Sequence[str], broker: int) -> None:
-        """Replace the configuration that `init` wrote."""
-        text = _CONFIG.format(
-            name=self.name, directory=self.directory, port=port, rate=RATE, mdns=str(mdns).lower(),
-            seeds=json.dumps(list(seeds)), broker=broker,
-        )  # fmt: skip
-        self.config.write_text(text)
+    def configure(self, settings: Mapping[str, object]) -> None:
+        """Replace the configuration that `init` wrote; JSON is YAML."""
+        whole = {"version": 1, "name": self.name, "data_dir": str(self.directory / "data"), **settings}
+        self.config.write_text(json.dumps(whole, indent=1))
 
     def command(self, *words: str, stdin: str | None = None) -> str:
         """Run the command line for this agent; its standard output."""
@@ -63,11 +46,11 @@ class Agent:
             raise EdgecacheError(f"`edgecache {' '.join(words)}` for {self.name}: {done.stderr.strip()}")
         return done.stdout
 
-    def start(self) -> None:
-        """Run the agent; its log goes to a file."""
+    def start(self, wrapper: Sequence[str] = ()) -> None:
+        """Run the agent, perhaps under another program such as a profiler; its log goes to a file."""
         with (self.directory / "log").open("ab") as stream:
             self.process = subprocess.Popen(
-                [*COMMAND, "-c", str(self.config), "run"], stdout=stream, stderr=stream, stdin=subprocess.DEVNULL,
+                [*(wrapper or COMMAND), "-c", str(self.config), "run"], stdout=stream, stderr=stream, stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""`edgecache bench`: measurements on this machine, as JSON. Ratios within one run travel, absolute figures do not."""

@@ -1,0 +1,434 @@
+"""Room for what comes in, and what goes for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from edgecache.core import vocabulary as v
+from edgecache.core.retention import Retention, RetentionConfig
+from edgecache.core.retention.wording import show_bytes
+from edgecache.model.content import CHUNK_BYTES, BlobInfo, chunk_count
+from edgecache.model.have import HaveSet
+from edgecache.model.ids import BlobId, blob_id_from_root, node_id_from_bytes, sha256
+
+CHUNK = CHUNK_BYTES
+CAP = 100 * CHUNK
+ME = v.Identity(node_id_from_bytes(bytes(16)), "mesh", "home", "pi", 1, ())
+
+
+def info(number: int, chunks: int = 4) -> BlobInfo:
+    return BlobInfo(blob(number), chunks * CHUNK, sha256(b"%d" % number))
+
+
+def blob(number: int) -> BlobId:
+    return blob_id_from_root(b"root %d" % number)
+
+
+@dataclass
+class Cache:
+    """The machine and a store that does what it is told when `obey` is called."""
+
+    config: RetentionConfig = RetentionConfig()
+    cap: int = CAP
+    now: float = 50.0
+    evicted: list[BlobId] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.machine = Retention(ME, self.config, self.cap)
+
+    def hear(self, event: v.Event | v.Notice) -> v.Outbox:
+        out = v.Outbox()
+        self.machine.handle(event, self.now, out)
+        self.evicted += [effect.blob for effect in out.effects if isinstance(effect, v.EvictBlob)]
+        return out
+
+    def held(self, number: int, chunks: int = 4, *, pinned: bool = False, have: int | None = None) -> v.Outbox:
+        there = HaveSet.full(chunks if have is None else have)
+        return self.hear(v.BlobHeld(info(number, chunks), there, 1, pinned, complete=len(there) == chunks))
+
+    def room(self, number: int, chunks: int) -> v.Outbox:
+        return self.hear(v.RoomWanted(blob(number), chunks * CHUNK))
+
+    def stored(self, number: int, chunks: int) -> None:
+        for index in range(chunks):
+            self.hear(v.ChunkStored(v.RequestId(1), blob(number), index, CHUNK, 0.1))
+
+    def fetched(self, number: int, chunks: int) -> None:
+        assert granted(self.room(number, chunks)) == [blob(number)]
+        self.stored(number, chunks)
+        self.hear(v.BlobVerified(blob(number), ok=True))
+
+    def obey(self) -> v.Outbox:
+        """The store drops what it was told to; what the machine said to that."""
+        said = v.Outbox()
+        while self.evicted:
+            out = self.hear(v.BlobGone(self.evicted.pop(0)))
+            said.effects += out.effects
+            said.notices += out.notices
+        return said
+
+
+def granted(out: v.Outbox) -> list[BlobId]:
+    return [notice.blob for notice in out.notices if isinstance(notice, v.RoomGranted)]
+
+
+def refused(out: v.Outbox) -> list[str]:
+    return [notice.why for notice in out.notices if isinstance(notice, v.RoomRefused)]
+
+
+def admitted(out: v.Outbox) -> list[v.PutAdmitted]:
+    return [effect for effect in out.effects if isinstance(effect, v.PutAdmitted)]
+
+
+def test_room_that_is_there_is_granted_at_once_and_promised() -> None:
+    cache = Cache()
+    assert granted(cache.room(1, 60)) == [blob(1)]
+    assert cache.machine.view() == v_view(held=0, promised=60, blobs=1)
+    cache.stored(1, 25)
+    assert cache.machine.view() == v_view(held=25, promised=35, blobs=1)
+    cache.stored(1, 35)
+    cache.hear(v.BlobVerified(blob(1), ok=True))
+    assert cache.machine.view() == v_view(held=60, promised=0, blobs=1)
+
+
+def v_view(held: int, promised: int, blobs: int, pinned: int = 0) -> object:
+    from edgecache.core.retention import RetentionView  # noqa: PLC0415
+
+    return RetentionView(CAP, held * CHUNK, promised * CHUNK, pinned * CHUNK, blobs)
+
+
+def test_a_promise_is_not_given_twice() -> None:
+    cache = Cache()
+    cache.room(1, 60)
+    out = cache.room(2, 60)
+    assert not granted(out)
+    assert len(refused(out)) == 1
+    assert not cache.evicted
+    assert granted(cache.room(3, 40)) == [blob(3)]
+
+
+def test_asking_again_replaces_the_promise() -> None:
+    cache = Cache()
+    cache.room(1, 60)
+    assert granted(cache.room(1, 80)) == [blob(1)]
+    assert cache.machine.view() == v_view(held=0, promised=80, blobs=1)
+    assert granted(cache.room(2, 20)) == [blob(2)]
+
+
+def test_what_is_needed_goes_and_room_is_granted_when_it_has_gone() -> None:
+    cache = Cache()
+    for number in range(25):
+        cache.held(number, 4)
+    out = cache.room(100, 10)
+    assert not granted(out)
+    assert cache.evicted == [blob(0), blob(1), blob(2)]
+    cache.evicted.pop()
+    assert not granted(cache.obey())
+    cache.evicted.append(blob(2))
+    assert granted(cache.obey()) == [blob(100)]
+    assert cache.machine.view() == v_view(held=88, promised=10, blobs=23)
+
+
+def test_nobody_overtakes() -> None:
+    cache = Cache()
+    for number in range(25):
+        cache.held(number, 4)
+    cache.room(100, 10)
+    cache.room(101, 2)
+    assert [blob(n) for n in range(3)] == cache.evicted
+    cache.evicted.pop()
+    cache.evicted.pop()
+    assert not granted(cache.obey())
+    cache.evicted += [blob(1), blob(2)]
+    assert granted(cache.obey()) == [blob(100), blob(101)]
+
+
+def test_who_no_longer_wants_it_makes_place_for_the_next() -> None:
+    cache = Cache()
+    for number in range(25):
+        cache.held(number, 4)
+    cache.room(100, 8)
+    cache.room(101, 8)
+    assert len(cache.evicted) == 4
+    cache.hear(v.FetchUnwanted(blob(100)))
+    cache.evicted = cache.evicted[:2]
+    assert granted(cache.obey()) == [blob(101)]
+
+
+def test_pins_stay_and_the_refusal_says_so() -> None:
+    cache = Cache()
+    for number in range(20):
+        cache.held(number, 4, pinned=True)
+    for number in range(20, 25):
+        cache.held(number, 4)
+    (why,) = refused(cache.room(100, 21))
+    assert why == (
+        "5.2 MiB are needed and 20.0 MiB of the 25.0 MiB cannot go now (20.0 MiB pinned, the rest in use): "
+        "unpin or remove something, or try again later"
+    )
+    assert not cache.evicted
+    cache.room(101, 20)
+    assert cache.evicted == [blob(number) for number in range(20, 25)]
+
+
+def test_a_blob_larger_than_the_cache_is_refused_with_the_setting_to_change() -> None:
+    cache = Cache()
+    assert refused(cache.room(1, 101)) == ["25.2 MiB are needed and the cache may hold 25.0 MiB: raise store.max_size"]
+
+
+def test_unpinned_blobs_may_go_again() -> None:
+    cache = Cache()
+    cache.held(1, 100, pinned=True)
+    assert refused(cache.room(2, 1))
+    cache.hear(v.BlobPinned(blob(1), pinned=False))
+    cache.room(2, 1)
+    assert cache.evicted == [blob(1)]
+
+
+@pytest.mark.parametrize("when", ["with the wish", "before the root", "later"])
+def test_a_pinned_fetch_stays(when: str) -> None:
+    cache = Cache()
+    cache.hear(v.FetchWanted(blob(1), pin=when == "with the wish"))
+    if when == "before the root":
+        cache.hear(v.BlobPinned(blob(1), pinned=True))
+    cache.fetched(1, 50)
+    if when == "later":
+        cache.hear(v.BlobPinned(blob(1), pinned=True))
+    assert refused(cache.room(2, 60))
+    assert cache.machine.view() == v_view(held=50, promised=0, blobs=1, pinned=50)
+
+
+def test_a_fetch_keeps_its_blob_until_it_ends() -> None:
+    cache = Cache()
+    cache.hear(v.FetchWanted(blob(1)))
+    cache.room(1, 60)
+    cache.stored(1, 59)
+    assert refused(cache.room(2, 60))
+    cache.stored(1, 1)
+    cache.hear(v.BlobVerified(blob(1), ok=True))
+    cache.room(2, 60)
+    assert cache.evicted == [blob(1)]
+
+
+def test_what_an_abandoned_fetch_left_may_go_and_its_promise_is_free() -> None:
+    cache = Cache()
+    cache.room(1, 60)
+    cache.stored(1, 30)
+    cache.hear(v.FetchUnwanted(blob(1)))
+    assert cache.machine.view() == v_view(held=30, promised=0, blobs=1)
+    assert granted(cache.room(2, 70)) == [blob(2)]
+    cache.room(3, 10)
+    assert cache.evicted == [blob(1)]
+
+
+def test_a_fetch_that_never_got_anything_leaves_nothing() -> None:
+    cache = Cache()
+    cache.hear(v.FetchWanted(blob(1), pin=True))
+    cache.hear(v.FetchUnwanted(blob(1)))
+    cache.hear(v.FetchUnwanted(blob(2)))
+    cache.hear(v.BlobVerified(blob(2), ok=True))
+    assert cache.machine.view() == v_view(held=0, promised=0, blobs=0)
+    assert not cache.machine._blobs
+
+
+def test_a_fetch_of_what_is_complete_leases_nothing() -> None:
+    cache = Cache()
+    cache.held(1, 60)
+    cache.hear(v.FetchWanted(blob(1)))
+    cache.room(2, 60)
+    assert cache.evicted == [blob(1)]
+
+
+def test_a_resumed_fetch_is_leased_from_the_start_and_asks_for_the_rest() -> None:
+    cache = Cache()
+    there = HaveSet.of([0, 9])
+    cache.hear(v.BlobHeld(BlobInfo(blob(1), 10 * CHUNK - 7, sha256(b"")), there, 1, False, False, wanted=True))
+    assert cache.machine.view().held == 2 * CHUNK - 7
+    assert refused(cache.room(2, 99))
+    assert granted(cache.room(1, 8)) == [blob(1)]
+
+
+def test_the_wish_for_what_is_just_leaving_is_kept() -> None:
+    cache = Cache()
+    cache.held(1, 60)
+    cache.room(2, 50)
+    cache.hear(v.FetchWanted(blob(1)))
+    assert granted(cache.obey()) == [blob(2)]
+    assert refused(cache.room(1, 60))
+    cache.hear(v.FetchUnwanted(blob(2)))
+    assert granted(cache.room(1, 60)) == [blob(1)]
+    cache.stored(1, 60)
+    cache.hear(v.BlobVerified(blob(1), ok=True))
+    assert cache.machine.view() == v_view(held=60, promised=0, blobs=1)
+
+
+def test_what_was_put_again_while_leaving_counts_once() -> None:
+    cache = Cache()
+    cache.held(1, 60)
+    cache.room(2, 50)
+    assert cache.evicted == [blob(1)]
+    cache.held(1, 60)
+    assert cache.machine.view().held == 60 * CHUNK
+    assert cache.evicted == [blob(1), blob(1)]
+    cache.evicted.pop()
+    assert granted(cache.obey()) == [blob(2)]
+
+
+def test_readers_keep_their_blob_for_a_while() -> None:
+    cache = Cache()
+    for lease in (v.BlobRead(blob(1)), v.UnitAsked(v.RequestId(1), ME.node, blob(1), 0, CHUNK)):
+        cache.held(1, 60)
+        cache.hear(lease)
+        assert "try again later" in refused(cache.room(2, 60))[0]
+        cache.now += cache.config.read_lease + 0.1
+        cache.room(2, 60)
+        assert cache.evicted == [blob(1)]
+        cache.obey()
+        cache.hear(v.FetchUnwanted(blob(2)))
+    cache.hear(v.BlobRead(blob(9)))
+
+
+def test_the_disk_reserve_bounds_what_is_granted() -> None:
+    cache = Cache()
+    cache.hear(v.StoreSpace(30 * CHUNK))
+    assert granted(cache.room(1, 20)) == [blob(1)]
+    (why,) = refused(cache.room(2, 11))
+    assert why == "2.8 MiB are needed and the disk has no room for them above its reserve: free some space on it"
+    cache.stored(1, 20)
+    assert granted(cache.room(2, 10)) == [blob(2)]
+
+
+def test_room_on_the_disk_is_made_by_eviction_too() -> None:
+    cache = Cache()
+    for number in range(10):
+        cache.held(number, 4)
+    cache.hear(v.StoreSpace(5 * CHUNK))
+    cache.room(100, 10)
+    assert cache.evicted == [blob(0), blob(1)]
+    assert granted(cache.obey()) == [blob(100)]
+
+
+@pytest.mark.parametrize("free", [0, -CHUNK])
+def test_a_touched_reserve_is_given_back(free: int) -> None:
+    cache = Cache(RetentionConfig(disk_slack=7 * CHUNK))
+    for number in range(10):
+        cache.held(number, 4, pinned=number == 0)
+    cache.hear(v.StoreSpace(free))
+    assert cache.evicted == [blob(1), blob(2)]
+    cache.hear(v.StoreSpace(free))
+    assert cache.evicted == [blob(1), blob(2)]
+    cache.obey()
+    assert not cache.evicted
+    cache.hear(v.StoreSpace(0))
+    assert cache.evicted == [blob(3), blob(4)]
+
+
+def test_a_person_is_told_once_when_nothing_can_be_given_back() -> None:
+    cache = Cache(RetentionConfig(disk_slack=CHUNK))
+    cache.held(1, 4, pinned=True)
+
+    def warnings() -> list[str]:
+        out = cache.hear(v.StoreSpace(-CHUNK))
+        return [effect.text for effect in out.effects if isinstance(effect, v.Warned)]
+
+    assert warnings() == ["the cache is 512.0 KiB over its bounds, and all that is in it is pinned or in use"]
+    assert warnings() == []
+    cache.hear(v.StoreSpace(CHUNK))
+    assert len(warnings()) == 1
+
+
+def test_a_lowered_cap_is_reached_at_the_start() -> None:
+    cache = Cache()
+    for number in range(30):
+        cache.held(number, 4)
+        cache.obey()
+    assert cache.machine.view() == v_view(held=100, promised=0, blobs=25)
+
+
+def test_puts_ask_for_room_as_well() -> None:
+    cache = Cache()
+    for number in range(25):
+        cache.held(number, 4)
+    first, second = v.RequestId(7), v.RequestId(8)
+    assert not admitted(cache.hear(v.PutWanted(first, 6 * CHUNK)))
+    assert cache.evicted == [blob(0), blob(1)]
+    assert admitted(cache.obey()) == [v.PutAdmitted(first)]
+    assert cache.machine.view() == v_view(held=92, promised=6, blobs=23)
+    (refusal,) = admitted(cache.hear(v.PutWanted(second, CAP + 1)))
+    assert "store.max_size" in refusal.refusal
+    cache.held(200, 6)
+    cache.hear(v.PutEnded(first))
+    cache.hear(v.PutEnded(second))
+    assert cache.machine.view() == v_view(held=98, promised=0, blobs=24)
+
+
+def test_a_put_given_up_while_waiting_asks_no_more() -> None:
+    cache = Cache()
+    cache.held(1, 100)
+    cache.hear(v.PutWanted(v.RequestId(7), CHUNK))
+    cache.hear(v.PutEnded(v.RequestId(7)))
+    assert not admitted(cache.obey())
+    assert cache.machine.view() == v_view(held=0, promised=0, blobs=0)
+
+
+def test_what_the_user_removed_makes_room() -> None:
+    cache = Cache()
+    cache.held(1, 50, pinned=True)
+    cache.held(2, 50)
+    cache.hear(v.BlobRead(blob(2)))
+    assert refused(cache.room(3, 60))
+    cache.hear(v.BlobGone(blob(1)))
+    cache.hear(v.BlobGone(blob(9)))
+    assert granted(cache.room(3, 50)) == [blob(3)]
+
+
+def test_empty_blobs_need_nothing() -> None:
+    cache = Cache()
+    cache.held(1, 100, pinned=True)
+    assert granted(cache.room(2, 0)) == [blob(2)]
+    cache.hear(v.BlobVerified(blob(2), ok=True))
+    cache.held(3, 0)
+    assert cache.machine.view() == v_view(held=100, promised=0, blobs=1, pinned=100)
+
+
+def test_used_blobs_outlive_unused_ones() -> None:
+    cache = Cache()
+    for number in range(25):
+        cache.held(number, 4)
+    for _ in range(2):
+        cache.hear(v.BlobRead(blob(0)))
+        cache.hear(v.BlobRead(blob(2)))
+    cache.now += 100
+    cache.room(100, 12)
+    assert cache.evicted == [blob(1), blob(3), blob(4)]
+
+
+def test_one_scan_does_not_flush_what_is_in_use() -> None:
+    cache = Cache()
+    for number in range(10):
+        cache.held(number, 8)
+    for _ in range(2):
+        for number in range(10):
+            cache.hear(v.BlobRead(blob(number)))
+    cache.now += 100
+    for number in range(100, 160):
+        cache.room(number, 4)
+        cache.obey()
+        cache.stored(number, 4)
+        cache.hear(v.BlobVerified(blob(number), ok=True))
+    here = [number for number in range(10) if blob(number) in cache.machine._queues]
+    assert len(here) == 10
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (5 * 1024**3, "5.0 GiB"), (2**60, "1048576.0 TiB")],
+)
+def test_sizes_are_written_for_people(size: int, text: str) -> None:
+    assert show_bytes(size) == text
+
+
+def test_chunks_are_what_we_count_in() -> None:
+    assert chunk_count(CAP) == 100
