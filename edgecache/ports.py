@@ -169,7 +169,7 @@ class LinkStats:
 
 
 class Links(Protocol):
-    """Authenticated links to other nodes. Every coroutine ends within its timeout: with a result or a TransportError."""
+    """Authenticated links to other nodes. Every coroutine ends in time: with a result or a TransportError."""
 
     async def dial(self, node: NodeId | None, addresses: Iterable[Address]) -> None:
         """Race the addresses; link_opened has been called when this returns; raises TransportError or Denied."""

@@ -198,6 +198,16 @@ async def _start_adapters(
     config: Config, driver: Driver, board: ReadingsBoard, stack: AsyncExitStack
 ) -> None:
     """Sources and what else is switched on; each imported only then."""
+    if config.mqtt.enabled:
+        from edgecache.adapters.mqtt.bridge import JOURNAL_NAME, MqttBridge
+        from edgecache.daemon.bridging import SiteBridge
+
+        mqtt = MqttBridge(config.mqtt, driver.node.me, config.data_dir / JOURNAL_NAME, driver.post)
+        bridge = SiteBridge(driver, board, mqtt)
+        driver.bridge = bridge
+        driver.listen(bridge.heard)
+        mqtt.start()
+        stack.push_async_callback(bridge.stop)
     if config.readings.sources:
         from edgecache.adapters.sources.runner import SourceRunner
 

@@ -50,8 +50,8 @@ class Agent:
         """Run the agent, perhaps under another program such as a profiler; its log goes to a file."""
         with (self.directory / "log").open("ab") as stream:
             self.process = subprocess.Popen(
-                [*(wrapper or COMMAND), "-c", str(self.config), "run"], stdout=stream, stderr=stream, stdin=subprocess.DEVNULL,
-                start_new_session=True,
+                [*(wrapper or COMMAND), "-c", str(self.config), "run"], stdin=subprocess.DEVNULL,
+                stdout=stream, stderr=stream, start_new_session=True,
             )  # fmt: skip
 
     def kill(self) -> None:

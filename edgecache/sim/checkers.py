@@ -99,11 +99,12 @@ class HoldsBounds:
         """Cheap bounds each time, tables now and then."""
         if device.disk.used > device.disk.capacity:
             raise Violation(f"{device.name} has {device.disk.used} bytes on a disk of {device.disk.capacity}")
-        for asked, window in device.fetches.window_use():
-            if asked > window:
-                raise Violation(f"{device.name} has asked a peer for {asked} chunks, which takes {window}")
-        if device.fetches.bytes > self._config.swarm.inflight_bytes_max + CHUNK_BYTES:
-            raise Violation(f"{device.name} has {device.fetches.bytes} bytes in flight")
+        if device.fetches.bytes:
+            if device.fetches.bytes > self._config.swarm.inflight_bytes_max + CHUNK_BYTES:
+                raise Violation(f"{device.name} has {device.fetches.bytes} bytes in flight")
+            for asked, window in device.fetches.window_use():
+                if asked > window:
+                    raise Violation(f"{device.name} has asked a peer for {asked} chunks, which takes {window}")
         seen = self._seen[device.index] = self._seen.get(device.index, 0) + 1
         if seen % self._every == 0:
             self._look(device)

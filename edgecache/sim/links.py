@@ -24,6 +24,9 @@ SLICE_SECONDS = 0.1
 CONTROL_QUEUE_BYTES = 1024 * 1024
 """Control bytes that may wait for one uplink or one stalled link; beyond, the connection is given up."""
 
+AT_ONCE = 0.001
+"""What leaves within a millisecond has left: whether a cable is pulled meanwhile is not looked at."""
+
 Arrival = Callable[[], None]
 
 
@@ -231,19 +234,23 @@ class Network:
         if sender.uplink.control_backlog() > CONTROL_QUEUE_BYTES:
             self.lose(link, sender, CloseReason.BROKEN, "send queue is full")
             return
-        self._world.at(sender.uplink.control(size), self._travel, link, sender, size, False, arrival)
+        leaves = sender.uplink.control(size)
+        if leaves - self._world.now < AT_ONCE:
+            self._travel(link, sender, size, False, arrival, leaves)
+        else:
+            self._world.at(leaves, self._travel, link, sender, size, False, arrival, leaves)
 
     def send_bulk(self, link: Link, sender: Endpoint, size: int, arrival: Arrival, sent: Arrival) -> None:
         """Bulk: waits behind control; `sent` is called when it has left the sender, or when it never will."""
 
         def leave() -> None:
-            self._travel(link, sender, size, True, arrival)
+            self._travel(link, sender, size, True, arrival, self._world.now)
             sent()
 
         if link.end(sender).open:
             sender.uplink.bulk(size, link, leave, sent)
 
-    def _travel(self, link: Link, sender: Endpoint, size: int, bulk: bool, arrival: Arrival) -> None:
+    def _travel(self, link: Link, sender: Endpoint, size: int, bulk: bool, arrival: Arrival, leaves: Instant) -> None:
         here, there = link.end(sender), link.other(sender)
         if not here.open:
             return
@@ -252,7 +259,7 @@ class Network:
             if sum(one for one, is_bulk, _ in here.stalled if not is_bulk) > CONTROL_QUEUE_BYTES:
                 self.lose(link, sender, CloseReason.BROKEN, "send queue is full")
             return
-        earliest = self._world.now + self.delay(sender, there.endpoint)
+        earliest = leaves + self.delay(sender, there.endpoint)
         if bulk:
             earliest = there.endpoint.downlink.arrival(size, earliest)
         there.arrived = max(there.arrived, earliest)
@@ -326,4 +333,4 @@ class Network:
                 if end.stalled and self.reachable(end.endpoint, link.other(end.endpoint).endpoint):
                     waiting, end.stalled = end.stalled, []
                     for size, bulk, arrival in waiting:
-                        self._travel(link, end.endpoint, size, bulk, arrival)
+                        self._travel(link, end.endpoint, size, bulk, arrival, self._world.now)

@@ -1,4 +1,4 @@
-"""How many bytes a message takes, measured by the codec, once for each part that travels again and again."""
+"""How many bytes a message takes, measured by the codec; of lists of like things only the first is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _EMPTY_GOSSIP = len(encode(Gossip()))
 _EMPTY_DIGEST = len(encode(StateDigest(())))
 
 _PushKey = tuple[NodeId, int, int, int, bool]
-_InfoKey = tuple[NodeId, int, int]
+_InfoKey = tuple[int, int, int]
 
 
 class Sizes:
-    """Pushes are relayed as they are, and gossip repeats the same peers: their sizes are kept."""
+    """Pushes are relayed as they are, and what gossip and digests list is all of a size: measured once, and kept."""
 
     def __init__(self) -> None:
         self._pushes: dict[_PushKey, int] = {}
@@ -45,11 +45,13 @@ class Sizes:
         return size
 
     def _gossip(self, gossip: Gossip) -> int:
-        size = _EMPTY_GOSSIP + sum(self._info(info) for info in gossip.peers)
-        if gossip.rumours:
+        size, peers, rumours = _EMPTY_GOSSIP, gossip.peers, gossip.rumours
+        if peers:
+            size += self._info(peers[0]) * len(peers)
+        if rumours:
             if not self._rumour:
-                self._rumour = len(encode(Gossip(rumours=gossip.rumours[:1]))) - _EMPTY_GOSSIP
-            size += self._rumour * len(gossip.rumours)
+                self._rumour = len(encode(Gossip(rumours=rumours[:1]))) - _EMPTY_GOSSIP
+            size += self._rumour * len(rumours)
         return size
 
     def _head(self, head: Head) -> int:
@@ -58,7 +60,7 @@ class Sizes:
         return self._head_bytes
 
     def _info(self, info: PeerInfo) -> int:
-        key = (info.node, info.incarnation, len(info.addresses))
+        key = (len(info.addresses), len(info.name), len(info.site))
         size = self._infos.get(key)
         if size is None:
             size = self._infos[key] = len(encode(Gossip(peers=(info,)))) - _EMPTY_GOSSIP

@@ -70,11 +70,11 @@ class Trace:
         self.events = 0
 
     def record(self, now: Instant, device: int, event: Event, effects: Sequence[Effect]) -> None:
-        """One event and what followed from it."""
+        """One event and what followed from it: into the digest goes the number of effects, whose own events will show
+        what they were."""
         self.events += 1
         self._tail.append((now, device, event, effects))
-        followed = " ".join(map(summary, effects))
-        self._digest.update(f"{now!r} {device} {summary(event)} {followed}".encode())
+        self._digest.update(f"{now!r} {device} {summary(event)} {len(effects)};".encode())
 
     def note(self, text: str) -> None:
         """Something that happened outside the nodes: a fault, a wish."""

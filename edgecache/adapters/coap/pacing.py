@@ -6,6 +6,7 @@ import fcntl
 import socket
 import struct
 import termios
+from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,33 +16,30 @@ _TCP_INFO = struct.Struct("=68xI48xQ20xI")
 _RTT_SANE_US = 60_000_000
 """The kernel says 2**32 - 1 while it has no sample."""
 
-_SAMPLE_SECONDS = 0.01
-_FOLLOW_DOWN_SECONDS = 0.1
-"""A lower goodput than before is believed after so long."""
+WINDOW_SECONDS = 0.1
+"""Goodput is what was acknowledged in so long, or in two round trips: a reader that stalls is noticed in that time."""
+
+_SAMPLES = 20
+"""In a window; more only costs memory."""
 
 
 class Goodput:
-    """Bytes a second that the peer acknowledges; rises at once, falls in steps, and only while we had more to send."""
+    """Bytes a second that the peer has acknowledged lately."""
 
     def __init__(self) -> None:
         self.rate = 0.0
-        self._at: float | None = None
-        self._acked = 0
+        self._samples: deque[tuple[float, int]] = deque()
 
-    def sample(self, now: float, acked: int, *, busy: bool) -> None:
-        """`acked` so far; `busy`: there was always more to send since the last sample."""
-        if self._at is None:
-            self._at, self._acked = now, acked
-            return
-        elapsed = now - self._at
-        if elapsed < _SAMPLE_SECONDS:
-            return
-        measured = (acked - self._acked) / elapsed
-        self._at, self._acked = now, acked
-        if measured > self.rate:
-            self.rate = measured
-        elif busy:
-            self.rate += min(1.0, elapsed / _FOLLOW_DOWN_SECONDS) * (measured - self.rate)
+    def sample(self, now: float, acked: int, min_rtt: float) -> None:
+        """`acked` bytes so far. A connection that was silent starts again from little."""
+        window = max(WINDOW_SECONDS, 2 * min_rtt)
+        samples = self._samples
+        while len(samples) > 1 and samples[1][0] <= now - window:
+            samples.popleft()
+        if not samples or now - samples[-1][0] >= window / _SAMPLES:
+            samples.append((now, acked))
+        began, before = samples[0]
+        self.rate = (acked - before) / max(window, now - began)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,6 @@ class LinkWriter:
         self._credit = 0
         self._delay = 0.0
         self._blocked = False
-        self._busy = False
         self._closed = False
         self._wake: asyncio.TimerHandle | None = None
         self._when_empty: Callable[[], None] | None = None
@@ -92,7 +91,7 @@ class LinkWriter:
             if self._credit < ROOM_MIN:
                 self._wake_later()
                 return
-            self._write_slice(min(self._credit, SLICE_BYTES))
+            self._write_slice(self._credit)
         if self._when_empty is not None and not self._queue and not self._blocked:
             done, self._when_empty = self._when_empty, None
             done()
@@ -112,13 +111,12 @@ class LinkWriter:
 
     def _room(self) -> int:
         state = self._gauge.read()
-        self._goodput.sample(self._loop.time(), state.acked, busy=self._busy)
-        self._busy = bool(self._queue)
+        self._goodput.sample(self._loop.time(), state.acked, state.min_rtt)
         rate, bounds = self._goodput.rate, self._bounds
         budget = max(bounds.queue_bytes_min, int(rate * (bounds.queue_seconds + state.min_rtt)))
         self._tune(budget)
         self._delay = ROOM_MIN / rate if rate else state.min_rtt
-        return budget - state.outstanding
+        return min(budget - state.outstanding, SLICE_BYTES)
 
     def _tune(self, budget: int) -> None:
         """Let the kernel wake us while it still has a part of the budget to send."""

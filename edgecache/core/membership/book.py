@@ -10,7 +10,6 @@ from edgecache.model.instant import Instant
 from edgecache.model.peer import Address, PeerInfo, SeenVia
 from edgecache.wire.limits import ADDRESSES_MAX
 
-
 _DIRECTNESS = (SeenVia.MDNS, SeenVia.SEED, SeenVia.REMEMBERED, SeenVia.GOSSIP, SeenVia.INBOUND)
 """Of several ways to have heard of a peer the one that is shown: what we found ourselves before what we were told."""
 

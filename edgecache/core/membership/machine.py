@@ -111,7 +111,8 @@ class Membership:
         self._leaving = False
         self._handlers = {
             Started: self._started, PeerSighted: self._dialler.sighted,
-            LinkOpened: self._opened, LinkClosed: self._closed, DialFailed: self._dialler.failed, LinkProbed: self._probed, ProbeFailed: self._probe_failed,
+            LinkOpened: self._opened, LinkClosed: self._closed, DialFailed: self._dialler.failed,
+            LinkProbed: self._probed, ProbeFailed: self._probe_failed,
             ShutdownWanted: self._shutdown, OwnAddressesChanged: self._moved, LinkWanted: self._link_wanted,
             LinkBusy: self._busy, Misbehaved: self._misbehaved, TimerFired: self._timer, MessageReceived: self._message,
         }

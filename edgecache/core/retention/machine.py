@@ -126,6 +126,7 @@ class Retention:
         if blob.leaving:
             blob.leaving = False
             self._leaving -= blob.held
+        self._redeem(held - blob.held - blob.promised)
         self._account(info.blob, blob, held, 0 if event.complete else blob.promised)
         blob.complete, blob.pinned = event.complete, event.pinned
         blob.fetching = not event.complete and (event.wanted or blob.fetching)
@@ -212,6 +213,13 @@ class Retention:
         self._asking.pop(event.request, None)
         self._promised -= self._puts.pop(event.request, 0)
         self._settle(now, out)
+
+    def _redeem(self, size: int) -> None:
+        """What was put is here: its room must not count twice until PutEnded comes."""
+        request = next((request for request, need in self._puts.items() if need == size), None)
+        if request is not None:
+            self._promised -= size
+            self._puts[request] = 0
 
     def _space(self, event: StoreSpace, now: Instant, out: Outbox) -> None:
         self._free = event.free_over_reserve

@@ -26,7 +26,7 @@ class OwnMap:
         self._adopted = False
 
     def stage(self, entries: Mapping[str, bytes | None], now: Instant, out: Outbox) -> None:
-        """Set keys with the next flush (None removes), unless they are so already or the whole would exceed the quota."""
+        """Set keys with the next flush (None removes); what is so already, or beyond the quota, is not set."""
         fresh = {key: value for key, value in entries.items() if self._coming(key) != value}
         if not fresh:
             return

@@ -89,17 +89,18 @@ class Chunks:
         """A chunk and whom to ask for it: the nearest tier that has something that no nearer one holds."""
         config, rng = self._state.config, self._state.rng
         nearer = among_us = 0
+        tiers: dict[int, list[Neighbour]] = {}
         for neighbour in usable:
+            tiers.setdefault(neighbour.peer.tier, []).append(neighbour)
             if neighbour.fellow:
                 among_us |= neighbour.have
-        for tier in sorted({neighbour.peer.tier for neighbour in usable}):
-            here = [neighbour for neighbour in ready if neighbour.peer.tier == tier]
-            same = [neighbour for neighbour in usable if neighbour.peer.tier == tier]
-            index = self._pick(fetch, picker, here, same, nearer, among_us, now) if here else None
+        for tier in sorted(tiers):
+            here = ready if len(tiers) == 1 else [neighbour for neighbour in ready if neighbour.peer.tier == tier]
+            index = self._pick(fetch, picker, here, tiers[tier], nearer, among_us, now) if here else None
             if index is not None:
                 holders = [neighbour for neighbour in here if neighbour.have >> index & 1]
                 return index, choose(holders, CHUNK_BYTES, rng, config.exploration)
-            for neighbour in same:
+            for neighbour in tiers[tier]:
                 nearer |= neighbour.have
         return None
 

@@ -77,8 +77,8 @@ class SwarmConfig:
     """Part of the choices made at random, so that an estimate that went wrong is corrected (5-10 %: design)."""
     whole_bias: float = 2.0
     """A partial holder is preferred to a complete one unless it is so many times slower: the publisher is spared for
-    chunks that only it has. More: fewer seed uploads, slower when partial holders are weak. 2 to 4 make no difference among
-    equals (simulated)."""
+    chunks that only it has. More: fewer seed uploads, slower when partial holders are weak. Simulated among equals, 2
+    to 4 make no difference."""
     left_each: int = 3
     """Of what no leecher has, so many chunks of each other leecher's share are left to it: they are probably under
     way. Less: the publisher sends more twice. Simulated, 14 leechers, 256 chunks: 1.19 seed uploads at 1, 1.13 at 3."""

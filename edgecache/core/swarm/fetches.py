@@ -48,7 +48,7 @@ class Fetches:
             out.effect(FetchFinished(blob_id, failure))
             return
         blob = blob or Blob(blob_id)
-        blob.fetch = Fetch(Goodput(_RATE_SPAN))
+        blob.fetch = Fetch(Goodput(_RATE_SPAN, 0.0))
         state.blobs[blob_id] = state.fetching[blob_id] = blob
         state.touch(blob.blob)
         if blob.info is not None:

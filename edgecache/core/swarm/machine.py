@@ -185,7 +185,9 @@ class Swarm:
                 slots = max(event.hello.limits.window, 1)
                 if peer is None:
                     config = self._state.config
-                    peer = Peer(event.peer, event.tier, event.rtt, slots, config, Goodput(config.goodput_span))
+                    prior = config.far_prior if event.tier >= 2 else config.near_prior
+                    goodput = Goodput(config.goodput_span, prior)
+                    peer = Peer(event.peer, event.tier, event.rtt, slots, config, goodput)
                     peers[event.peer] = peer
                 peer.tier, peer.rtt, peer.slots = event.tier, event.rtt, slots
                 self._seeking.linked(peer, now, out)

@@ -81,10 +81,10 @@ def view(blob: Blob, state: SwarmState, phase: str = "") -> FetchView:
         peer, neighbour = state.peers.get(node), blob.neighbours.get(node)
         received = fetch.received.get(node, 0)
         if received or (neighbour is not None and neighbour.have):
-            rate = peer.goodput.rate if peer is not None and peer.goodput.rate is not None else 0.0
+            rate = peer.goodput.rate if peer is not None and peer.goodput.measured else 0.0
             requests = neighbour.requests if neighbour is not None else 0
             sources.append(SourceView(node, received, rate, requests, peer.tier if peer is not None else 0))
     return FetchView(
         blob.blob, phase or fetch.phase.value, blob.have.bit_count(), info.chunks if info else 0,
-        info.size if info else 0, fetch.rate.rate or 0.0, tuple(sources), missing_nowhere(blob),
+        info.size if info else 0, fetch.rate.rate, tuple(sources), missing_nowhere(blob),
     )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _SHORTEST = 1e-6
 """Intervals are at least this, so that a simulated instant delivery divides."""
 
-_FASTEST = 1e10
-"""Rates beyond this say nothing."""
+_SLOWEST, _FASTEST = 1.0, 1e10
+"""Rates beyond these say nothing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +33,9 @@ class Goodput:
     """A delivery rate over the time in which something was under way, smoothed by busy time."""
 
     span: float
-    rate: float | None = None
+    rate: float
+    """Bytes a second; an assumption until something was measured."""
+    measured: bool = False
     _since: Instant | None = None
     _bytes: int = 0
 
@@ -56,18 +58,15 @@ class Goodput:
 
     def punish(self) -> None:
         """Nothing came for a whole time-out."""
-        if self.rate is not None:
-            self.rate /= 2
+        self.rate = max(self.rate / 2, _SLOWEST)
         self._bytes = 0
 
     def _sample(self, now: Instant) -> None:
         assert self._since is not None
         seconds = max(now - self._since, _SHORTEST)
-        rate = min(self._bytes / seconds, _FASTEST)
-        if self.rate is None:
-            self.rate = rate
-        else:
-            self.rate += (rate - self.rate) * seconds / (seconds + self.span)
+        rate = min(max(self._bytes / seconds, _SLOWEST), _FASTEST)
+        self.rate += (rate - self.rate) * (seconds / (seconds + self.span) if self.measured else 1.0)
+        self.measured = True
         self._since, self._bytes = now, 0
 
 
@@ -93,24 +92,17 @@ class Peer:
     blobs: dict[BlobId, None] = field(default_factory=dict)
     """Blobs that it is a neighbour of."""
 
-    @property
-    def rate(self) -> float:
-        """Bytes a second: measured, or assumed from its tier."""
-        if self.goodput.rate is not None:
-            return max(self.goodput.rate, 1.0)
-        return self.config.far_prior if self.tier >= 2 else self.config.near_prior
-
     def expected(self, size: int) -> float:
         """Seconds until `size` more bytes would be here."""
-        return (self.queued + size) / self.rate + self.rtt
+        return (self.queued + size) / self.goodput.rate + self.rtt
 
     def window(self, handling: float) -> float:
         """Bytes that we may wait for before another chunk is asked for; `handling` seconds pass here after the last
         byte."""
-        if self.goodput.rate is None:
+        if not self.goodput.measured:
             return 2 * CHUNK_BYTES
         config = self.config
-        pipe = config.window_gain * self.rate * (self.rtt + config.window_slack + handling)
+        pipe = config.window_gain * self.goodput.rate * (self.rtt + config.window_slack + handling)
         ahead = CHUNK_BYTES if self.tier >= 2 else CHUNK_BYTES / 2
         return min(pipe + ahead, config.window_bytes_max)
 
@@ -124,7 +116,7 @@ class Peer:
 
     def unit(self) -> int:
         """Size of the units in which it is asked for a chunk: a power of two."""
-        fits = self.rate * self.config.unit_time
+        fits = self.goodput.rate * self.config.unit_time
         if fits >= CHUNK_BYTES:
             return CHUNK_BYTES
         return max(self.config.unit_min, 1 << int(max(fits, 1.0)).bit_length() - 1)
@@ -191,9 +183,13 @@ class Neighbour:
         return self.wanting and self.peer.tier < 2
 
     def score(self, size: int) -> float:
-        """Expected finish; complete holders are handicapped, to be spared for what only they have."""
-        seconds = self.peer.expected(size)
-        return seconds * self.peer.config.whole_bias if self.whole else seconds
+        """Expected finish; complete holders are handicapped, to be spared for what only they have, and who was never
+        tried is tried next (optimism in the face of uncertainty)."""
+        peer = self.peer
+        if not peer.goodput.measured and not peer.requests:
+            return 0.0
+        seconds = (peer.queued + size) / peer.goodput.rate + peer.rtt
+        return seconds * peer.config.whole_bias if self.whole else seconds
 
 
 def choose(holders: Sequence[Neighbour], size: int, rng: Random, exploration: float) -> Neighbour:

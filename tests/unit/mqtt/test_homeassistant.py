@@ -22,7 +22,9 @@ NODE = NodeId("naaaqeayeaudaocajbifqydiob4")
 TOPICS = Topics("edgecache", "homeassistant", "mabcdefghijklmnopqrstuvwxyz", "home")
 
 
-def config(series: str, value: Value, unit: str, interval: float | None = None, name: str = "pi-attic") -> dict[str, Any]:
+def config(
+    series: str, value: Value, unit: str, interval: float | None = None, name: str = "pi-attic"
+) -> dict[str, Any]:
     found = json.loads(entity_config(entity_of(NODE, name, series, value, unit, interval), TOPICS))
     assert isinstance(found, dict)
     return found

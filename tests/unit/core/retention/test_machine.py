@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from edgecache.core import vocabulary as v
-from edgecache.core.retention import Retention, RetentionConfig
+from edgecache.core.retention import Retention, RetentionConfig, RetentionView
 from edgecache.core.retention.wording import show_bytes
-from edgecache.model.content import CHUNK_BYTES, BlobInfo, chunk_count
+from edgecache.model.content import CHUNK_BYTES, BlobInfo
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, blob_id_from_root, node_id_from_bytes, sha256
 
@@ -85,17 +85,15 @@ def admitted(out: v.Outbox) -> list[v.PutAdmitted]:
 def test_room_that_is_there_is_granted_at_once_and_promised() -> None:
     cache = Cache()
     assert granted(cache.room(1, 60)) == [blob(1)]
-    assert cache.machine.view() == v_view(held=0, promised=60, blobs=1)
+    assert cache.machine.view() == view(held=0, promised=60, blobs=1)
     cache.stored(1, 25)
-    assert cache.machine.view() == v_view(held=25, promised=35, blobs=1)
+    assert cache.machine.view() == view(held=25, promised=35, blobs=1)
     cache.stored(1, 35)
     cache.hear(v.BlobVerified(blob(1), ok=True))
-    assert cache.machine.view() == v_view(held=60, promised=0, blobs=1)
+    assert cache.machine.view() == view(held=60, promised=0, blobs=1)
 
 
-def v_view(held: int, promised: int, blobs: int, pinned: int = 0) -> object:
-    from edgecache.core.retention import RetentionView  # noqa: PLC0415
-
+def view(held: int, promised: int, blobs: int, pinned: int = 0) -> RetentionView:
     return RetentionView(CAP, held * CHUNK, promised * CHUNK, pinned * CHUNK, blobs)
 
 
@@ -113,7 +111,7 @@ def test_asking_again_replaces_the_promise() -> None:
     cache = Cache()
     cache.room(1, 60)
     assert granted(cache.room(1, 80)) == [blob(1)]
-    assert cache.machine.view() == v_view(held=0, promised=80, blobs=1)
+    assert cache.machine.view() == view(held=0, promised=80, blobs=1)
     assert granted(cache.room(2, 20)) == [blob(2)]
 
 
@@ -128,7 +126,7 @@ def test_what_is_needed_goes_and_room_is_granted_when_it_has_gone() -> None:
     assert not granted(cache.obey())
     cache.evicted.append(blob(2))
     assert granted(cache.obey()) == [blob(100)]
-    assert cache.machine.view() == v_view(held=88, promised=10, blobs=23)
+    assert cache.machine.view() == view(held=88, promised=10, blobs=23)
 
 
 def test_nobody_overtakes() -> None:
@@ -197,7 +195,7 @@ def test_a_pinned_fetch_stays(when: str) -> None:
     if when == "later":
         cache.hear(v.BlobPinned(blob(1), pinned=True))
     assert refused(cache.room(2, 60))
-    assert cache.machine.view() == v_view(held=50, promised=0, blobs=1, pinned=50)
+    assert cache.machine.view() == view(held=50, promised=0, blobs=1, pinned=50)
 
 
 def test_a_fetch_keeps_its_blob_until_it_ends() -> None:
@@ -217,7 +215,7 @@ def test_what_an_abandoned_fetch_left_may_go_and_its_promise_is_free() -> None:
     cache.room(1, 60)
     cache.stored(1, 30)
     cache.hear(v.FetchUnwanted(blob(1)))
-    assert cache.machine.view() == v_view(held=30, promised=0, blobs=1)
+    assert cache.machine.view() == view(held=30, promised=0, blobs=1)
     assert granted(cache.room(2, 70)) == [blob(2)]
     cache.room(3, 10)
     assert cache.evicted == [blob(1)]
@@ -229,7 +227,7 @@ def test_a_fetch_that_never_got_anything_leaves_nothing() -> None:
     cache.hear(v.FetchUnwanted(blob(1)))
     cache.hear(v.FetchUnwanted(blob(2)))
     cache.hear(v.BlobVerified(blob(2), ok=True))
-    assert cache.machine.view() == v_view(held=0, promised=0, blobs=0)
+    assert cache.machine.view() == view(held=0, promised=0, blobs=0)
     assert not cache.machine._blobs
 
 
@@ -261,7 +259,7 @@ def test_the_wish_for_what_is_just_leaving_is_kept() -> None:
     assert granted(cache.room(1, 60)) == [blob(1)]
     cache.stored(1, 60)
     cache.hear(v.BlobVerified(blob(1), ok=True))
-    assert cache.machine.view() == v_view(held=60, promised=0, blobs=1)
+    assert cache.machine.view() == view(held=60, promised=0, blobs=1)
 
 
 def test_what_was_put_again_while_leaving_counts_once() -> None:
@@ -344,7 +342,7 @@ def test_a_lowered_cap_is_reached_at_the_start() -> None:
     for number in range(30):
         cache.held(number, 4)
         cache.obey()
-    assert cache.machine.view() == v_view(held=100, promised=0, blobs=25)
+    assert cache.machine.view() == view(held=100, promised=0, blobs=25)
 
 
 def test_puts_ask_for_room_as_well() -> None:
@@ -355,13 +353,15 @@ def test_puts_ask_for_room_as_well() -> None:
     assert not admitted(cache.hear(v.PutWanted(first, 6 * CHUNK)))
     assert cache.evicted == [blob(0), blob(1)]
     assert admitted(cache.obey()) == [v.PutAdmitted(first)]
-    assert cache.machine.view() == v_view(held=92, promised=6, blobs=23)
+    assert cache.machine.view() == view(held=92, promised=6, blobs=23)
     (refusal,) = admitted(cache.hear(v.PutWanted(second, CAP + 1)))
     assert "store.max_size" in refusal.refusal
     cache.held(200, 6)
+    assert cache.machine.view() == view(held=98, promised=0, blobs=24)
+    assert not cache.evicted
     cache.hear(v.PutEnded(first))
     cache.hear(v.PutEnded(second))
-    assert cache.machine.view() == v_view(held=98, promised=0, blobs=24)
+    assert cache.machine.view() == view(held=98, promised=0, blobs=24)
 
 
 def test_a_put_given_up_while_waiting_asks_no_more() -> None:
@@ -370,7 +370,7 @@ def test_a_put_given_up_while_waiting_asks_no_more() -> None:
     cache.hear(v.PutWanted(v.RequestId(7), CHUNK))
     cache.hear(v.PutEnded(v.RequestId(7)))
     assert not admitted(cache.obey())
-    assert cache.machine.view() == v_view(held=0, promised=0, blobs=0)
+    assert cache.machine.view() == view(held=0, promised=0, blobs=0)
 
 
 def test_what_the_user_removed_makes_room() -> None:
@@ -390,7 +390,7 @@ def test_empty_blobs_need_nothing() -> None:
     assert granted(cache.room(2, 0)) == [blob(2)]
     cache.hear(v.BlobVerified(blob(2), ok=True))
     cache.held(3, 0)
-    assert cache.machine.view() == v_view(held=100, promised=0, blobs=1, pinned=100)
+    assert cache.machine.view() == view(held=100, promised=0, blobs=1, pinned=100)
 
 
 def test_used_blobs_outlive_unused_ones() -> None:
@@ -430,5 +430,11 @@ def test_sizes_are_written_for_people(size: int, text: str) -> None:
     assert show_bytes(size) == text
 
 
-def test_chunks_are_what_we_count_in() -> None:
-    assert chunk_count(CAP) == 100
+def test_a_file_put_twice_takes_its_room_once() -> None:
+    cache = Cache()
+    cache.held(1, 60)
+    cache.hear(v.PutWanted(v.RequestId(7), 40 * CHUNK))
+    cache.held(1, 60)
+    cache.hear(v.PutEnded(v.RequestId(7)))
+    assert cache.machine.view() == view(held=60, promised=0, blobs=1)
+    assert not cache.evicted
