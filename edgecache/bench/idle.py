@@ -16,7 +16,7 @@ SETTLE_SECONDS = 5.0
 
 def idle(nodes: int, seconds: float) -> dict[str, Any]:
     """`ok` is false above 64 MB of memory an agent or 1 kB/s a node (TLS records on all links, sent and received)."""
-    with stage(nodes, {}) as agents:
+    with stage(nodes, {}, mdns=True) as agents:
         time.sleep(SETTLE_SECONDS)
         before = [(usage(pid_of(agent)).cpu, _carried(agent)) for agent in agents]
         began = time.monotonic()

@@ -15,7 +15,11 @@ START_TIMEOUT = 30.0
 
 @contextmanager
 def stage(
-    count: int, settings: Mapping[str, object], *, wrappers: Mapping[int, Sequence[str]] | None = None
+    count: int,
+    settings: Mapping[str, object],
+    *,
+    mdns: bool = False,
+    wrappers: Mapping[int, Sequence[str]] | None = None,
 ) -> Iterator[list[Agent]]:
     """`count` running agents, each linked with all others; stopped and removed at the end."""
     directory = Path(tempfile.mkdtemp(prefix="edgecache-bench-"))
@@ -25,9 +29,10 @@ def stage(
         ports = [free_port() for _ in agents]
         for agent, port in zip(agents, ports, strict=True):
             seeds = [f"127.0.0.1:{other}" for other in ports if other != port]
-            discovery = {"mdns": False, "seeds": seeds}
-            agent.configure({"listen": {"host": "127.0.0.1", "port": port, "advertise": [f"127.0.0.1:{port}"]},
-                             "discovery": discovery, **settings})  # fmt: skip
+            agent.configure({
+                "listen": {"host": "127.0.0.1", "port": port, "advertise": [f"127.0.0.1:{port}"]},
+                "discovery": {"mdns": mdns, "seeds": seeds}, **settings,
+            })  # fmt: skip
         for number, agent in enumerate(agents):
             agent.start((wrappers or {}).get(number, ()))
         wait_until("all links", lambda: all(_linked(agent) == count - 1 for agent in agents), START_TIMEOUT)

@@ -8,6 +8,7 @@ task with a deadline of its own.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -62,6 +63,7 @@ class Driver(LinkHandler):
         self._timers: dict[v.TimerKey, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
+        self._numbers = itertools.count(1)
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="store")
         self._links: Links | None = None
         self.transfers = Transfers(self)
@@ -95,10 +97,17 @@ class Driver(LinkHandler):
         self._handling = True
         try:
             while self._inbox:
-                for effect in self.node.handle(self._inbox.popleft(), self.clock.now()):
-                    self._carry_out(effect)
+                self._handle(self._inbox.popleft())
         finally:
             self._handling = False
+
+    def _handle(self, event: v.Event) -> None:
+        """A bug in the core is loud, but one event that trips it, perhaps a peer's, must not stop the node."""
+        try:
+            for effect in self.node.handle(event, self.clock.now()):
+                self._carry_out(effect)
+        except Exception:
+            log.exception("bug: %s was not handled", type(event).__name__)
 
     def _carry_out(self, effect: v.Effect) -> None:
         if (act := self._effects.get(type(effect))) is not None:
@@ -112,6 +121,10 @@ class Driver(LinkHandler):
     def warn(self, cause: str, text: str) -> None:
         """A log line, unless the cause was logged lately."""
         self._limiter.warning(cause, text)
+
+    def next_request(self) -> v.RequestId:
+        """A number for something asked of us, by a peer or a user."""
+        return v.RequestId(next(self._numbers))
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every report from now on; returns how to stop that."""
@@ -176,6 +189,9 @@ class Driver(LinkHandler):
             if not isinstance(error, TransportError):
                 self._limiter.warning(f"dial:{effect.node or where}", f"no link to {effect.node or where}: {error}")
             self.post(v.DialFailed(effect.node, effect.addresses, str(error)))
+        except Exception:
+            self.post(v.DialFailed(effect.node, effect.addresses, "internal error"))
+            raise
 
     def _close_link(self, effect: v.CloseLink) -> None:
         self.links.close(effect.link, effect.reason)
@@ -188,6 +204,9 @@ class Driver(LinkHandler):
             idle, rtt = await self.links.ping(effect.link, effect.idle, effect.timeout)
         except TransportError:
             self.post(v.ProbeFailed(effect.link))
+        except Exception:
+            self.post(v.ProbeFailed(effect.link))
+            raise
         else:
             self.post(v.LinkProbed(effect.link, idle, rtt))
 

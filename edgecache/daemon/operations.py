@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from edgecache import __version__
 from edgecache.adapters.control.server import Channel, Operation
 from edgecache.core import vocabulary as v
 from edgecache.daemon.driver import Driver
 from edgecache.daemon.readings import ReadingsBoard
-from edgecache.model.content import MAX_BLOB_BYTES
-from edgecache.model.errors import EdgecacheError, NotFound, StoreFull, TimedOut, UsageError
+from edgecache.daemon.room import reported, room_for
+from edgecache.model.errors import EdgecacheError, NotFound, UsageError
 from edgecache.model.ids import BlobId, BlobRef, parse_blob_ref
 from edgecache.ports import StoredBlob
 from edgecache.wire.messages import Claim
 
-R = TypeVar("R")
-
 FIND_TIMEOUT = 10.0
 """A blob of which nobody has even the manifest for so long is reported as not found."""
-ANSWER_TIMEOUT = 10.0
-"""Longest wait for the core: it asks the mesh for a second, or evicts blobs."""
 PROGRESS_INTERVAL = 0.1
 """Progress goes to the command line at most this often."""
 PART_BYTES = 256 * 1024
@@ -57,7 +51,6 @@ class Operations:
         self._driver, self._board, self._facts = driver, board, facts
         self._started = driver.clock.now()
         self._waiters = _Waiters()
-        self._numbers = itertools.count(1)
 
     def table(self) -> dict[str, Operation]:
         """Operations by name."""
@@ -142,7 +135,8 @@ class Operations:
     async def put(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
         """Take the content that follows the request line; durable when this returns."""
         driver, size = self._driver, 0
-        async with self._room_for(request.get("size")):
+        announced = request.get("size")
+        async with room_for(driver, announced if isinstance(announced, int) else 0):
             draft = await driver.in_store(driver.store.draft)
             try:
                 async for part in channel.content():
@@ -156,23 +150,6 @@ class Operations:
             driver.post(held(stored))
         info = stored.info
         return {"blob": info.blob, "size": size, "sha256": info.sha256.hex(), "chunks": info.chunks}
-
-    @asynccontextmanager
-    async def _room_for(self, size: object) -> AsyncIterator[None]:
-        """Evict what may go if a put needs room; a pipe's size is not known, it gets what there is."""
-        if not isinstance(size, int) or not 0 < size <= MAX_BLOB_BYTES:
-            yield
-            return
-        request, driver = v.RequestId(next(self._numbers)), self._driver
-        report = await self._reported(
-            v.PutAdmitted, lambda report: report.request == request, v.PutWanted(request, size)
-        )
-        try:
-            if report.refusal:
-                raise StoreFull(report.refusal, hint="unpin or remove blobs, or raise store.max_size")
-            yield
-        finally:
-            driver.post(v.PutEnded(request))
 
     async def get(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
         """Fetch a blob, report progress, and send its content when `content` is asked for."""
@@ -248,25 +225,7 @@ class Operations:
         return found.pop()
 
     async def _ask_around(self, ref: BlobRef) -> tuple[Claim, ...]:
-        return (await self._reported(v.Resolved, lambda report: report.ref == ref, v.ResolveWanted(ref))).claims
-
-    async def _reported(self, kind: type[R], ours: Callable[[R], bool], question: v.Event) -> R:
-        """Ask the core, and wait for the report that answers."""
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-
-        def heard(report: v.Report) -> None:
-            if isinstance(report, kind) and ours(report) and not answer.done():
-                answer.set_result(report)
-
-        stop = self._driver.listen(heard)
-        try:
-            self._driver.post(question)
-            async with asyncio.timeout(ANSWER_TIMEOUT):
-                return await answer
-        except TimeoutError as error:
-            raise TimedOut("the agent did not come to an answer", hint="try again; see its log") from error
-        finally:
-            stop()
+        return (await reported(self._driver, v.Resolved, lambda report: report.ref == ref, v.ResolveWanted(ref))).claims
 
     async def _here(self, request: Mapping[str, Any]) -> BlobId:
         """The one blob of this store that the request names."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from typing import TYPE_CHECKING
 
 from edgecache.core import vocabulary as v
+from edgecache.daemon.room import room_for
 from edgecache.model.errors import (
     EdgecacheError,
     MalformedMessage,
@@ -19,7 +19,8 @@ from edgecache.model.errors import (
     TimedOut,
 )
 from edgecache.model.ids import BlobId, Digest, NodeId
-from edgecache.ports import Refusal
+from edgecache.ports import Refusal, StoredBlob
+from edgecache.wire.manifest import info_of
 
 if TYPE_CHECKING:
     from edgecache.daemon.driver import Driver
@@ -54,7 +55,6 @@ class Transfers:
         self._storing: set[v.RequestId] = set()
         self._turns: dict[v.RequestId, asyncio.Future[Refusal | None]] = {}
         self._sending: dict[tuple[NodeId, BlobId, int, int], v.RequestId] = {}
-        self._numbers = itertools.count(1)
 
     # ---- fetching
 
@@ -82,8 +82,7 @@ class Transfers:
         try:
             data = await driver.links.fetch_manifest(effect.peer, effect.blob, effect.page, effect.timeout)
             if effect.page is None:
-                stored = await driver.in_store(lambda: store.begin(effect.blob, data, pin=False))
-                await driver.in_store(store.set_wanted, effect.blob, True)
+                stored = await self._begin(effect.blob, data)
             else:
                 await driver.in_store(store.put_page, effect.blob, effect.page, data)
                 stored = await driver.in_store(store.blob, effect.blob)
@@ -91,7 +90,25 @@ class Transfers:
             log.debug("manifest of %s from %s: %s", effect.blob, effect.peer, error)
             driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, failure_of(error)))
             return
+        except Exception:
+            driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, v.FetchFailure.LINK_LOST))
+            raise
         driver.post(v.ManifestStored(effect.request, effect.peer, stored.info, effect.page, stored.have))
+
+    async def _begin(self, blob: BlobId, root: bytes) -> StoredBlob:
+        """Hold a blob from now on; when the store is full, others may have to go first."""
+        driver, store = self._driver, self._driver.store
+
+        def begin() -> StoredBlob:
+            stored = store.begin(blob, root, pin=False)
+            store.set_wanted(blob, True)
+            return stored
+
+        try:
+            return await driver.in_store(begin)
+        except StoreFull:
+            async with room_for(driver, info_of(root).size):
+                return await driver.in_store(begin)
 
     async def _chunk(self, effect: v.FetchChunk) -> None:
         driver, store = self._driver, self._driver.store
@@ -108,6 +125,9 @@ class Transfers:
             wait = getattr(error, "retry_after", 0.0)
             driver.post(v.ChunkFailed(effect.request, effect.blob, effect.index, failure_of(error), wait))
             return
+        except Exception:
+            driver.post(v.ChunkFailed(effect.request, effect.blob, effect.index, v.FetchFailure.LINK_LOST))
+            raise
         finally:
             self._storing.discard(effect.request)
         driver.post(v.ChunkStored(effect.request, effect.blob, effect.index, size, elapsed))
@@ -177,7 +197,7 @@ class Transfers:
     ) -> bytes | Refusal:
         """Queue with the core, wait for the turn, read verified bytes."""
         driver = self._driver
-        request = v.RequestId(next(self._numbers))
+        request = driver.next_request()
         turn: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
         self._turns[request] = turn
         try:

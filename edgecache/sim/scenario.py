@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -59,6 +60,8 @@ def play(scenario: Scenario, seed: int, config: NodeConfig | None = None) -> Rep
     rng = mesh.world.fork("scenario")
     for when, happening in scenario.happenings:
         mesh.world.at(when, happening, mesh, rng)
+    collecting = gc.isenabled()
+    gc.disable()  # hundreds of thousands of live objects, no cycles among them: a quarter of the time for nothing
     try:
         done_at = _reach_goal(mesh, scenario)
         mesh.world.run(done_at + scenario.settle)
@@ -67,6 +70,9 @@ def play(scenario: Scenario, seed: int, config: NodeConfig | None = None) -> Rep
     except InvariantBroken as broken:
         lines = [broken.message, "the last events:", *mesh.trace.tail()[-20:], f"replay: {replay(scenario, seed)}"]
         raise Failed("\n".join(lines)) from broken
+    finally:
+        if collecting:
+            gc.enable()
     return report_on(mesh, scenario.name, done_at, checkers[2].peaks)
 
 

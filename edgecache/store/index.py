@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
-from edgecache.model.errors import InvariantBroken, NotFound, StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreNewer
+from edgecache.model.errors import NotFound, StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreNewer
 from edgecache.model.ids import BlobId
 from edgecache.store.files import Files
 
@@ -54,13 +55,17 @@ class MapRow:
 
 
 class Index:
-    """The database at `path`. Thread-safe. Raises StoreNewer, StoreCorrupt, StoreFull, StoreBusy or StoreError only."""
+    """The database at `path`. Thread-safe. Raises no errors but StoreError and its kinds, and NotFound from `page`.
+
+    Without `create` an empty database is StoreCorrupt. `schema` has one script for each version, applied in turn.
+    """
 
     def __init__(
         self,
         path: Path,
         files: Files,
         *,
+        create: bool = True,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         schema: Traversable | None = None,
     ) -> None:
@@ -69,12 +74,10 @@ class Index:
         self._files = files
         self._checkpoint_bytes = checkpoint_bytes
         self._lock = threading.RLock()
-        self.fresh = False
-        """The database did not exist before."""
         with self._translated():
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            self._set_up(schema or resources.files(__package__) / "schema")
+            self._set_up(schema or resources.files(__package__) / "schema", create)
         except BaseException:
             self._db.close()
             raise
@@ -90,7 +93,7 @@ class Index:
 
     # ---- opening
 
-    def _set_up(self, schema: Traversable) -> None:
+    def _set_up(self, schema: Traversable, create: bool) -> None:
         with self._translated():
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA trusted_schema = OFF")
@@ -101,7 +104,9 @@ class Index:
                     f"{self.path} has version {version}, this edgecache knows {len(steps)}",
                     hint="install the newer edgecache again, or use another data directory",
                 )
-            self.fresh = version == 0
+            if version < 0 or (version == 0 and not create):
+                what = "is missing or empty, but there are blobs" if version == 0 else f"has version {version}"
+                raise StoreCorrupt(f"{self.path} {what}", hint=damaged_hint(self.path.parent))
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA wal_autocheckpoint = 0")
@@ -141,17 +146,20 @@ class Index:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.IntegrityError as error:
-            raise InvariantBroken(f"{self.path}: {error}") from error
         except sqlite3.Error as error:
             raise self._store_error(error) from error
+        except UnicodeDecodeError as error:  # in the text of SQLite's own error
+            raise StoreCorrupt(f"{self.path}: {error}", hint=damaged_hint(self.path.parent)) from error
 
     def _store_error(self, error: sqlite3.Error) -> StoreError:
         what = f"{self.path}: {error}"
-        match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+        if isinstance(error, sqlite3.ProgrammingError):
+            return StoreError(f"{self.path} is closed")
+        match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:  # no code: text is not UTF-8
             case sqlite3.SQLITE_FULL:
                 return StoreFull(what, hint="free some space on that disk; the store goes on by itself")
-            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            # The last two: tables are not as our statements expect, rows contradict each other.
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CONSTRAINT:
                 return StoreCorrupt(what, hint=damaged_hint(self.path.parent))
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return StoreBusy(what, hint="another program has the index open; close it")
@@ -190,29 +198,43 @@ class Index:
                 self._files.count(written=size, fsyncs=2)
                 self._wal_bytes = 0
 
+    def check(self) -> None:
+        """StoreCorrupt unless the whole database is sound; reads all of it."""
+        with self._lock, self._translated():
+            found = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            raise StoreCorrupt(f"{self.path}: {found}", hint=damaged_hint(self.path.parent))
+
     # ---- blobs
 
     def blobs(self) -> list[BlobRow]:
         """All blobs."""
         with self._lock, self._translated():
-            rows = self._db.execute(
-                "SELECT id, root, complete, pinned, wanted, name, added FROM blob ORDER BY added, id"
-            )
             return [
                 BlobRow(blob, root, bool(complete), bool(pinned), bool(wanted), name, added)
-                for blob, root, complete, pinned, wanted, name, added in rows
+                for blob, root, complete, pinned, wanted, name, added in self._typed(
+                    "SELECT id, root, complete, pinned, wanted, name, added FROM blob ORDER BY added, id",
+                    (str, bytes, int, int, int, str, float),
+                )
             ]
 
     def pages(self) -> list[tuple[BlobId, int]]:
         """Which manifest pages are here."""
         with self._lock, self._translated():
-            return self._db.execute("SELECT blob, page FROM page").fetchall()
+            return [(blob, page) for blob, page in self._typed("SELECT blob, page FROM page", (str, int))]
 
     def maps(self) -> list[MapRow]:
         """The chunk maps of incomplete blobs."""
         with self._lock, self._translated():
-            rows = self._db.execute("SELECT blob, page, bits FROM chunk_map")
+            rows = self._typed("SELECT blob, page, bits FROM chunk_map", (str, int, bytes))
             return [MapRow(blob, page, int.from_bytes(bits, "little")) for blob, page, bits in rows]
+
+    def _typed(self, query: str, types: tuple[type, ...]) -> Iterator[tuple[Any, ...]]:
+        """Rows as the schema wants them; a damaged database can have others, which SQLite does not check."""
+        for row in self._db.execute(query):
+            if tuple(map(type, row)) != types:
+                raise StoreCorrupt(f"{self.path} has a row that cannot be", hint=damaged_hint(self.path.parent))
+            yield row
 
     def insert(self, row: BlobRow, pages: Iterable[bytes] = ()) -> None:
         """Add a blob, or complete one that is here. With `complete` durable, and then all pages must be given."""
@@ -242,9 +264,9 @@ class Index:
         """The digests of one manifest page; NotFound when it is not here."""
         with self._lock, self._translated():
             row = self._db.execute("SELECT digests FROM page WHERE blob = ? AND page = ?", (blob, page)).fetchone()
-        if row is None:
+        if row is None or type(row[0]) is not bytes:
             raise NotFound(f"page {page} of the manifest of {blob} is not here")
-        return bytes(row[0])
+        return row[0]
 
     def save_maps(self, maps: Iterable[MapRow]) -> None:
         """Record chunks whose bytes are synced. With it, blobs and pages that were added lazily become durable.

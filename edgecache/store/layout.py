@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgecache.model.errors import StoreCorrupt
 from edgecache.model.ids import BlobId
 from edgecache.store.files import Files
-from edgecache.store.index import Index, damaged_hint
+from edgecache.store.index import Index
 
 DRAFT_SUFFIX = ".draft"
 
@@ -48,13 +47,8 @@ def open_index(layout: Layout, files: Files, *, checkpoint_bytes: int) -> Index:
     try:
         files.make(layout.blobs)
         files.make(layout.drafts)
-        index = Index(layout.index, files, checkpoint_bytes=checkpoint_bytes)
-        if index.fresh and data_files(files.sizes(layout.blobs)):
-            index.close()
-            raise StoreCorrupt(
-                f"{layout.index} is missing or empty, but there are blobs", hint=damaged_hint(layout.root)
-            )
+        new = not data_files(files.sizes(layout.blobs))
+        return Index(layout.index, files, create=new, checkpoint_bytes=checkpoint_bytes)
     except BaseException:
         files.unlock()
         raise
-    return index

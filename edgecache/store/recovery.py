@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecache.model.content import CHUNK_BYTES, PAGE_CHUNKS, BlobInfo
+from edgecache.model.content import CHUNK_BYTES, MAX_PAGES, PAGE_CHUNKS, BlobInfo
 from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, sha256
@@ -71,9 +71,11 @@ class Recovered:
 
 
 def recover(layout: Layout, files: Files, index: Index, pages: PageCache) -> tuple[dict[BlobId, Held], Recovered]:
-    """All blobs as they are after recovery. Needs no free disk space."""
+    """All blobs as they are after recovery. Needs no free disk space. StoreCorrupt if the index is damaged."""
     kept = _survey(layout, files, index)
     plan = plan_recovery(layout, kept, files.sizes(layout.blobs), files.sizes(layout.drafts))
+    if any(path.parent == layout.blobs for path in plan.remove):
+        index.check()  # else a damaged index that has lost rows would cost the files of these blobs
     held = {one.info.blob: _held(one, plan) for one in kept}
     for path in plan.remove:
         with suppress(StoreError):  # the next start tries again
@@ -90,14 +92,21 @@ def recover(layout: Layout, files: Files, index: Index, pages: PageCache) -> tup
 def _survey(layout: Layout, files: Files, index: Index) -> list[Kept]:
     mapped: dict[BlobId, int] = {}
     for row in index.maps():
+        _require_page(row.page, layout)
         mapped[row.blob] = mapped.get(row.blob, 0) | row.bits << row.page * PAGE_CHUNKS
     pages: dict[BlobId, list[int]] = {}
     for blob, page in index.pages():
+        _require_page(page, layout)
         pages.setdefault(blob, []).append(page)
     return [
         _look(blob_row, HaveSet(mapped.get(blob_row.id, 0)), HaveSet.of(pages.get(blob_row.id, ())), layout, files)
         for blob_row in index.blobs()
     ]
+
+
+def _require_page(page: int, layout: Layout) -> None:
+    if not 0 <= page < MAX_PAGES:
+        raise StoreCorrupt(f"there is no manifest page {page}", hint=damaged_hint(layout.root))
 
 
 def _look(row: BlobRow, mapped: HaveSet, pages: HaveSet, layout: Layout, files: Files) -> Kept:

@@ -168,6 +168,8 @@ class MqttBridge:
 
     def _broker_changed(self) -> None:
         self._emit(BrokerChanged(self._watch.reachable, self._watch.top_term))
+        if self._tenure is not None:
+            self._tenure.reconsider()
 
     # ---- what is published
 

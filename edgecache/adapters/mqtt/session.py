@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10.0
 """For name, TCP, TLS and CONNACK together; paho gives TCP and TLS 5 s each."""
 
+ANSWER_SECONDS = 1.5
+"""For a CONNACK to MQTT 5: amqtt waits for ever for the rest of what it takes for a longer CONNECT."""
+
 INBOUND_BYTES_MAX = 4096
 """A message to us is a term of a hundred bytes, `online` or `offline`; what is longer is dropped."""
 
@@ -103,16 +106,16 @@ class Listener(Protocol):
 class _Client(Client):
     """paho's client, which remembers why a connection could not be made."""
 
-    failure: Exception | None = None
+    failure: str = ""
 
     def reconnect(self) -> MQTTErrorCode:
         try:
             return super().reconnect()
         except OSError as error:
-            self.failure = error
+            self.failure = _told(error)
             raise
         except Exception as error:  # paho's thread only survives an OSError
-            self.failure = error
+            self.failure = _told(error)
             raise ConnectionError(str(error)) from error
 
 
@@ -175,6 +178,7 @@ class Session:
             client.username_pw_set(self._config.username, self._config.password or None)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.on_socket_open = self._on_socket_open
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
@@ -230,6 +234,19 @@ class Session:
             self._client.disconnect()
             self._end(Ended(f"no answer within {CONNECT_SECONDS:g} s", connected=False))
 
+    def _expect_answer(self) -> None:
+        if self._over.done() or self._accepted or self.level is not Level.V5:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(ANSWER_SECONDS, self._unanswered)
+
+    def _unanswered(self) -> None:
+        if not self._accepted:
+            self._abandoned = True
+            self._client.disconnect()
+            self._end(Ended("no answer to MQTT 5", connected=False, wrong_level=True))
+
     def _end(self, end: Ended) -> None:
         """Report the end, once."""
         if self._over.done():
@@ -240,11 +257,20 @@ class Session:
             self._deadline.cancel()
         self._listener.on_ended(self, end)
 
+    def _release(self) -> None:
+        """After paho's last callback: let go of each other, so that its sockets are closed now and not at some time."""
+        client = self._client
+        client.on_socket_open = client.on_connect = client.on_connect_fail = client.on_disconnect = None
+        client.on_message = client.on_publish = client.on_subscribe = None
+
     # ---- in paho's thread: nothing but handing over
 
     def _hand_over(self, call: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _on_socket_open(self, client: Client, userdata: object, sock: object) -> None:
+        self._hand_over(self._expect_answer)
 
     def _on_connect(self, client: Client, userdata: object, flags: object, reason: Any, properties: object) -> None:
         if self._abandoned:
@@ -258,11 +284,13 @@ class Session:
 
     def _on_connect_fail(self, client: Client, userdata: object) -> None:
         client.disconnect()
-        self._hand_over(self._end, Ended(_told(self._client.failure), connected=False))
+        self._hand_over(self._end, Ended(self._client.failure, connected=False))
+        self._hand_over(self._release)
 
     def _on_disconnect(self, client: Client, userdata: object, flags: Any, reason: Any, properties: object) -> None:
         taken = flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER
         self._hand_over(self._now_disconnected, str(reason), taken)
+        self._hand_over(self._release)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         if len(message.payload) <= INBOUND_BYTES_MAX and self._pending < INBOUND_PENDING_MAX:
@@ -302,7 +330,7 @@ class Session:
             self._listener.on_subscribed(self, refusal)
 
 
-def _told(error: Exception | None) -> str:
+def _told(error: Exception) -> str:
     """A sentence for people, with the way out where there is a known one."""
     if isinstance(error, ssl.SSLCertVerificationError):
         text = f"the broker's certificate is not accepted: {error.verify_message}"
@@ -313,4 +341,4 @@ def _told(error: Exception | None) -> str:
         return f"{text}; give its CA as mqtt.tls.ca"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return str(error) if error else "cannot connect"
+    return str(error) or type(error).__name__

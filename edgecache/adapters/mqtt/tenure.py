@@ -70,6 +70,12 @@ class Tenure:
                 return  # the session is ending; the next one begins with everything
             self._mirror.sent(mid, topic, payload)
 
+    def reconsider(self) -> None:
+        """The watch has seen another claim. Not every broker drops the old session, nor tells it of the new one."""
+        if self._session is not None and (term := self._outranked()) is not None:
+            self._end = term
+            self._ended.set()
+
     async def stop(self, *, handover: bool) -> None:
         """End it. `handover`: leave `online`, as another node is about to take over; else say `offline` first."""
         self._stopping = True

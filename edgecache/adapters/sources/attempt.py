@@ -43,9 +43,13 @@ class Attempt:
             with suppress(RuntimeError):  # the loop closed while the read hung: nobody waits any more
                 loop.call_soon_threadsafe(settle, deliver)
 
-        self._busy = True
         # Not a pool: its threads would be joined, hung or not, when the agent exits.
-        threading.Thread(target=work, name=self._name, daemon=True).start()
+        thread = threading.Thread(target=work, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise TimedOut("this device has no thread left to read with") from error
+        self._busy = True  # cleared by settle, on this loop, so never before this line
         try:
             return await asyncio.wait_for(done, timeout)
         except TimeoutError as error:

@@ -23,9 +23,16 @@ class RetentionConfig:
     read_lease: float = 60.0
     """A blob stays for so long after somebody used it or asked for a piece of it: a slow reader is not cut off. More: a
     full cache refuses sooner. Guess."""
+    retry_lease: float = 30.0
+    """A blob whose fetch got no room stays for so long: fetches try again after seconds, or fail for good. Guess."""
     disk_slack: int = 4 * 1024**2
     """Bytes freed beyond what is missing when the disk reserve is touched, so that the next small file does not touch
     it again. Guess."""
+    relief_pause: float = 4.0
+    """Writes that fail for want of space make room no more often than this: several fail together. Below the pause after
+    which fetches try again. Guess."""
+    relief_doublings: int = 10
+    """Each such failure in a row frees twice as much as the one before, up to `disk_slack` doubled so often: 4 GiB."""
 
     def __post_init__(self) -> None:
         assert 0.0 < self.probation_share < 1.0
@@ -33,3 +40,6 @@ class RetentionConfig:
         assert self.ghosts_max >= 0
         assert self.read_lease >= 0.0
         assert self.disk_slack >= 0
+        assert self.relief_pause >= 0.0
+        assert self.retry_lease >= 0.0
+        assert 0 <= self.relief_doublings <= 32

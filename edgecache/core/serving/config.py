@@ -16,7 +16,8 @@ class ServingConfig:
     upload_burst: float = 0.25
     """Seconds of that rate saved up while nobody asks. Guess."""
     window: int = 16
-    """Units that one peer may have asked for at once: what our hello advertises; more are refused."""
+    """Units of one peer that wait: what our hello advertises; more are refused. Those in progress are not counted, as
+    an asker may have a unit before our send queue says that it has left."""
     refused_pause: float = 1.0
     """Max-Age of such a refusal: the smallest that CoAP can say."""
     quantum: int = CHUNK_BYTES

@@ -138,7 +138,7 @@ class Serving:
             asker = self._askers[unit.peer] = _Asker(unit.peer)
             out.tell(LinkBusy(unit.peer, True))
         asker.used = now
-        if len(asker.queue) + asker.granted >= self._config.window:
+        if len(asker.queue) >= self._config.window:
             out.effect(RefuseUnit(unit.request, self._config.refused_pause))
             return
         if not asker.queue:

@@ -160,6 +160,18 @@ class Blob:
         return sum(1 for n in self.neighbours.values() if n.requests)
 
 
+def pages_here(info: BlobInfo, have: int, count: int) -> int:
+    """Bits of the manifest pages that are surely here, when `count` of them are: all, or those whose chunks are."""
+    if count >= info.pages:
+        return (1 << info.pages) - 1
+    bits = 0
+    for page in range(info.pages):
+        chunks = info.page_range(page)
+        if have >> chunks.start & ((1 << len(chunks)) - 1):
+            bits |= 1 << page
+    return bits
+
+
 @dataclass(slots=True, eq=False)
 class SwarmState:
     """Everything that the parts of the machine share."""

@@ -44,9 +44,8 @@ class Chunks:
 
     def pump(self, now: Instant, out: Outbox) -> None:
         """Fill the windows, one chunk of each fetch in turn."""
-        blobs = [blob for blob in self._state.fetching.values() if blob.fetch and blob.fetch.phase is Phase.FETCHING]
-        hungry = [blob for blob in blobs if blob.fetch and blob.fetch.picker and blob.fetch.picker.missing]
-        if hungry:
+        hungry = [blob for blob in self._state.fetching.values() if blob.fetch and blob.fetch.phase is Phase.FETCHING]
+        if len(hungry) > 1:
             self._turn = (self._turn + 1) % len(hungry)
             hungry = hungry[self._turn :] + hungry[: self._turn]
         while hungry and self._may_start(now):
@@ -194,19 +193,20 @@ class Chunks:
         request = self._state.chunks.get(event.request)
         if request is not None and request.received < event.received <= request.size:
             request.neighbour.peer.delivered(event.received - request.received, now)
-            self._state.inflight -= event.received - request.received
             request.received = event.received
 
     def stored(self, event: ChunkStored, now: Instant, out: Outbox) -> ChunkRequest | None:
-        """A chunk is here: account for it, cancel its other request; None when it was not under way."""
+        """A chunk is here: account for it, cancel its other requests; None when it came of one that was taken back."""
         request = self._state.chunks.get(event.request)
         if request is None:
+            blob = self._state.fetching.get(event.blob)
+            if blob is not None and blob.fetch is not None:
+                for other in list(blob.fetch.flights.get(event.index, ())):
+                    self._cancel(other, now, out)
             return None
         handling = min(max(now - request.started - event.elapsed, 0.0), self._state.config.handling_max)
         self._state.handling += (handling - self._state.handling) / 8
-        rest = request.size - request.received
-        request.neighbour.peer.delivered(rest, now)
-        self._state.inflight -= rest
+        request.neighbour.peer.delivered(request.size - request.received, now)
         request.received = request.size
         request.neighbour.peer.well()
         self._take(request, now)
@@ -251,17 +251,18 @@ class Chunks:
     def _blame(
         self, blob: Blob | None, request: ChunkRequest, event: ChunkFailed, now: Instant, out: Outbox
     ) -> None:
-        neighbour, config = request.neighbour, self._state.config
+        config, neighbour = self._state.config, request.neighbour
         peer = neighbour.peer
         match event.reason:
             case FetchFailure.TIMEOUT:
                 peer.strike(now)
+                out.send(peer.node, Cancel(request.blob, (request.index,)))
             case FetchFailure.CORRUPT:
                 why = f"sent a corrupt chunk {request.index} of {request.blob}"
                 out.tell(Misbehaved(peer.node, CORRUPT_WEIGHT, why))
                 if blob is not None:
                     self.take_back(neighbour, blob, now, out, linked=True)
-                    bar(blob, peer.node, config.barred_max)
+                    bar(self._state, blob, peer.node)
             case FetchFailure.NOT_FOUND:
                 if blob is not None and neighbour.peer.node in blob.neighbours:
                     blob.learn(neighbour, neighbour.have & ~(1 << request.index))
@@ -288,10 +289,9 @@ class Chunks:
     def _take(self, request: ChunkRequest, now: Instant) -> None:
         """A request is no longer under way; its chunk is to be asked for again unless somebody else is."""
         del self._state.chunks[request.request]
-        rest = request.size - request.received
-        self._state.inflight -= rest
+        self._state.inflight -= request.size
         request.neighbour.requests -= 1
-        request.neighbour.peer.released(rest, now)
+        request.neighbour.peer.released(request.size - request.received, now)
         fetch = self._fetch_of(request)
         if fetch is None or fetch.picker is None:
             return

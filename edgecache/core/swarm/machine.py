@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgecache.core.swarm.blobs import NEVER, Blob, SwarmState
+from edgecache.core.swarm.blobs import NEVER, Blob, SwarmState, pages_here
 from edgecache.core.swarm.chunks import Chunks
 from edgecache.core.swarm.config import SwarmConfig
 from edgecache.core.swarm.fetches import Fetches
@@ -91,8 +91,8 @@ class Swarm:
     # ---- what others may look at
 
     def fetches(self) -> list[FetchView]:
-        """Fetches under way, then those that ended lately (oldest first)."""
-        return [view(blob, self._state) for blob in self._state.fetching.values()] + list(self._fetches.ended)
+        """Fetches under way, then those that ended lately, latest first."""
+        return [view(blob, self._state) for blob in self._state.fetching.values()] + list(reversed(self._fetches.ended))
 
     def received(self) -> dict[NodeId, int]:
         """Bytes of chunks that came from each peer since the start (a bounded number of peers)."""
@@ -267,7 +267,7 @@ class Swarm:
         everything = (1 << event.info.chunks) - 1
         before, blob.have = blob.have, everything if event.complete else event.have.bits & everything
         blob.info, blob.complete = event.info, event.complete
-        blob.pages = event.pages & ((1 << event.info.pages) - 1)
+        blob.pages = pages_here(event.info, blob.have, event.pages)
         announce(blob, state.config.announce_steps, out, at_once=True)
         if blob.fetch is not None:
             if event.complete:

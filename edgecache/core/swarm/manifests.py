@@ -121,7 +121,7 @@ class Manifests:
         elif reason is FetchFailure.CORRUPT:
             what = "root" if request.page is None else f"page {request.page}"
             out.tell(Misbehaved(peer.node, CORRUPT_WEIGHT, f"sent a corrupt manifest {what} of {blob.blob}"))
-            bar(blob, peer.node, self._state.config.barred_max)
+            bar(self._state, blob, peer.node)
         elif reason is FetchFailure.NOT_FOUND and neighbour is not None:
             lost = neighbour.have if request.page is None or blob.info is None else self._page_bits(blob, request.page)
             blob.learn(neighbour, neighbour.have & ~lost)
@@ -154,13 +154,16 @@ class Manifests:
         return (1 << chunks.stop) - (1 << chunks.start)
 
 
-def bar(blob: Blob, node: NodeId, most: int) -> None:
-    """Ask this peer for nothing of this blob any more; its requests must have been taken back by the caller."""
+def bar(state: SwarmState, blob: Blob, node: NodeId) -> None:
+    """Ask this peer for nothing of this blob any more; what chunks were asked of it was taken back before."""
     fetch = blob.fetch
     if fetch is None:
         return
-    while len(fetch.barred) >= most:
+    while len(fetch.barred) >= state.config.barred_max:
         del fetch.barred[next(iter(fetch.barred))]
     fetch.barred[node] = None
-    if (neighbour := blob.neighbours.get(node)) is not None:
+    neighbour = blob.neighbours.get(node)
+    if neighbour is not None:
         blob.learn(neighbour, 0)
+        if not neighbour.wanting and not neighbour.requests:
+            state.dismiss(blob, neighbour)

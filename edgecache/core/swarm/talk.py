@@ -48,7 +48,8 @@ class Talk:
             return
         neighbour = blob.neighbours.get(sender)
         if neighbour is None:
-            if not message.wanting and not (blob.wants and message.have):
+            barred = blob.fetch is not None and sender in blob.fetch.barred
+            if not message.wanting and (barred or not blob.wants or not message.have):
                 return
             neighbour = self._state.admit(blob, peer)
             if neighbour is None:

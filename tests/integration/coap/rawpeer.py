@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 
 from edgecache.adapters.coap import framing as f
@@ -24,15 +25,21 @@ class RawPeer:
         self._buffer = bytearray()
 
     @classmethod
-    async def connect(cls, node: Node, context: ssl.SSLContext | None) -> RawPeer:
-        """Dial a node; without a context there is only TCP."""
-        return cls(*await asyncio.open_connection("127.0.0.1", node.port, ssl=context))
+    async def connect(cls, node: Node, context: ssl.SSLContext | None, receive_buffer: int = 0) -> RawPeer:
+        """Dial a node; without a context there is only TCP. With a small `receive_buffer` the kernel takes little."""
+        sock = socket.socket()
+        sock.setblocking(False)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", node.port))
+        name = None if context is None else ""
+        return cls(*await asyncio.open_connection(sock=sock, ssl=context, server_hostname=name, limit=16 * 1024))
 
     @classmethod
-    async def linked(cls, mesh: Mesh, node: Node) -> tuple[RawPeer, Identity]:
+    async def linked(cls, mesh: Mesh, node: Node, receive_buffer: int = 0) -> tuple[RawPeer, Identity]:
         """A member of the mesh that has said its hello and was answered."""
         identity = mesh.authority.issue("raw")
-        peer = await cls.connect(node, mesh.authority.contexts(identity)[1])
+        peer = await cls.connect(node, mesh.authority.contexts(identity)[1], receive_buffer)
         peer.write(CSM + hello_request(Hello(identity.node, "testmesh", "default", "raw", 1, 0, ())))
         assert (await peer.frame()).code == Code.CSM
         assert (await peer.frame()).code == Code.CHANGED

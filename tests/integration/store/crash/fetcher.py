@@ -1,4 +1,4 @@
-"""A fetch that somebody will kill: stores the missing chunks of a blob in random order and says which, one to a line."""
+"""A fetch that somebody will kill: stores the missing chunks of a blob in random order, and says each on a line."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A disk on paper: recorded operations in, the directories that a crash could leave behind out.
 
 What POSIX promises and no more. Bytes of a file are on the disk once that file was synced, a name once its directory
-was. Until then each operation may be on the disk or not, whatever came before or after it; a write may be there in part,
-or as garbage. A rename within one directory is one operation, between two directories it is two.
+was. Until then each operation may be on the disk or not, whatever came before or after it; a write may be there in
+part, or as garbage. A rename within one directory is one operation, between two directories it is two.
 """
 
 from __future__ import annotations

@@ -11,17 +11,26 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.store.disk import DiskStore
 from tests.conformance.sample import Sample
 
-SIZES = {"put": 2 * CHUNK_BYTES + 77, "got": 5 * CHUNK_BYTES + 1, "both": 4 * CHUNK_BYTES, "tiny": 10, "late": 900_000, "lazy": 300_000}
+SIZES = {
+    "put": 2 * CHUNK_BYTES + 77,
+    "got": 5 * CHUNK_BYTES + 1,
+    "both": 4 * CHUNK_BYTES,
+    "tiny": 10,
+    "late": 900_000,
+    "lazy": 300_000,
+}
 
 CAP = 64 * 1024 * 1024
 
 
+@cache
 def samples() -> dict[str, Sample]:
     """The blobs of the workload, by name."""
     return {name: Sample(size, seed) for seed, (name, size) in enumerate(SIZES.items())}

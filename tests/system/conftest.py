@@ -1,0 +1,45 @@
+"""Identities made once, a mesh for each test, and the agents' logs beside a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.lab.agents import Enrolment, Mesh
+from tests.lab.netlab import NetLab
+
+LOG_LINES = 25
+
+MakeMesh = Callable[..., Mesh]
+
+
+@pytest.fixture(scope="session")
+def enrolment(tmp_path_factory: pytest.TempPathFactory) -> Enrolment:
+    """Five members of one mesh and one of another, by the real command line."""
+    return Enrolment(tmp_path_factory.mktemp("enrolment"))
+
+
+@pytest.fixture
+def make_mesh(enrolment: Enrolment, tmp_path: Path) -> MakeMesh:
+    """Configured agents on the hosts of a lab, not started yet: `make_mesh(lab, hosts, **settings)`."""
+
+    def make(lab: NetLab, hosts: Sequence[int], **settings: object) -> Mesh:
+        return Mesh(lab, enrolment, tmp_path, hosts, **settings)
+
+    return make
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows the end of every agent's log."""
+    report = yield
+    directory = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and call.when == "call" and directory is not None:
+        for path in sorted(directory.rglob("log")):
+            lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            report.sections.append((f"log of {path.parent.name}", "\n".join(lines)))
+    return report
