@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgecache.adapters.mqtt.bridge import MqttBridge
 from edgecache.core import vocabulary as v
-from edgecache.daemon.driver import Driver
+from edgecache.daemon.engine import Engine
 from edgecache.daemon.readings import BoardEntry, ReadingsBoard
 from edgecache.model.ids import NodeId
 from edgecache.model.reading import Reading
@@ -16,7 +16,7 @@ from edgecache.wire.reading import series_of
 class SiteBridge:
     """Between the core's election, the replicated readings and the MQTT adapter."""
 
-    def __init__(self, driver: Driver, board: ReadingsBoard, mqtt: MqttBridge) -> None:
+    def __init__(self, driver: Engine, board: ReadingsBoard, mqtt: MqttBridge) -> None:
         self._driver, self._board, self._mqtt = driver, board, mqtt
         self._active = False
 

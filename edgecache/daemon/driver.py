@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from edgecache.core import vocabulary as v
 from edgecache.core.node import Node
+from edgecache.daemon.engine import Engine, Listener
 from edgecache.daemon.transfers import Transfers
 from edgecache.model.errors import EdgecacheError, TransportError
 from edgecache.model.ids import BlobId, Digest, NodeId
@@ -27,7 +28,6 @@ from edgecache.wire.messages import Hello, Message, StateDigest, StatePush
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Listener = Callable[[v.Report], None]
 
 
 class Limiter(Protocol):
@@ -47,7 +47,7 @@ class Bridge(Protocol):
         """Stop publishing."""
 
 
-class Driver(LinkHandler):
+class Driver(Engine, LinkHandler):
     """Runs one node. Construct, set `links` (and `bridge`), `start`, and `stop` at the end."""
 
     def __init__(

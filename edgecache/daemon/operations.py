@@ -11,7 +11,7 @@ from typing import Any
 from edgecache import __version__
 from edgecache.adapters.control.server import Channel, Operation
 from edgecache.core import vocabulary as v
-from edgecache.daemon.driver import Driver
+from edgecache.daemon.engine import Engine
 from edgecache.daemon.readings import ReadingsBoard
 from edgecache.daemon.room import reported, room_for
 from edgecache.model.errors import EdgecacheError, NotFound, UsageError
@@ -47,7 +47,7 @@ class _Waiters:
 class Operations:
     """The agent's side of every command."""
 
-    def __init__(self, driver: Driver, board: ReadingsBoard, facts: Mapping[str, Any]) -> None:
+    def __init__(self, driver: Engine, board: ReadingsBoard, facts: Mapping[str, Any]) -> None:
         self._driver, self._board, self._facts = driver, board, facts
         self._started = driver.clock.now()
         self._waiters = _Waiters()

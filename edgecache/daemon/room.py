@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from edgecache.core import vocabulary as v
+from edgecache.daemon.engine import Engine
 from edgecache.model.content import MAX_BLOB_BYTES
 from edgecache.model.errors import StoreFull, TimedOut
-
-if TYPE_CHECKING:
-    from edgecache.daemon.driver import Driver
 
 R = TypeVar("R")
 
@@ -20,7 +18,7 @@ ANSWER_TIMEOUT = 10.0
 """Longest wait for the core: it asks the mesh for a second, or evicts blobs."""
 
 
-async def reported(driver: Driver, kind: type[R], ours: Callable[[R], bool], question: v.Event) -> R:
+async def reported(engine: Engine, kind: type[R], ours: Callable[[R], bool], question: v.Event) -> R:
     """Ask the core, and wait for the report that answers; raises TimedOut."""
     answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
@@ -28,9 +26,9 @@ async def reported(driver: Driver, kind: type[R], ours: Callable[[R], bool], que
         if isinstance(report, kind) and ours(report) and not answer.done():
             answer.set_result(report)
 
-    stop = driver.listen(heard)
+    stop = engine.listen(heard)
     try:
-        driver.post(question)
+        engine.post(question)
         async with asyncio.timeout(ANSWER_TIMEOUT):
             return await answer
     except TimeoutError as error:
@@ -40,17 +38,17 @@ async def reported(driver: Driver, kind: type[R], ours: Callable[[R], bool], que
 
 
 @asynccontextmanager
-async def room_for(driver: Driver, size: int) -> AsyncIterator[None]:
+async def room_for(engine: Engine, size: int) -> AsyncIterator[None]:
     """Room for a new blob while this lasts: evicts what may go; raises StoreFull when that is not enough."""
     if not 0 < size <= MAX_BLOB_BYTES:
         yield
         return
-    request = driver.next_request()
+    request = engine.next_request()
     question = v.PutWanted(request, size)
     try:
-        answer = await reported(driver, v.PutAdmitted, lambda report: report.request == request, question)
+        answer = await reported(engine, v.PutAdmitted, lambda report: report.request == request, question)
         if answer.refusal:
             raise StoreFull(answer.refusal, hint="unpin or remove blobs, or raise store.max_size")
         yield
     finally:
-        driver.post(v.PutEnded(request))
+        engine.post(v.PutEnded(request))

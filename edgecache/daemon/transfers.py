@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
 from edgecache.core import vocabulary as v
+from edgecache.daemon.engine import Engine
 from edgecache.daemon.room import room_for
 from edgecache.model.errors import (
     EdgecacheError,
@@ -21,9 +21,6 @@ from edgecache.model.errors import (
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.ports import Refusal, StoredBlob
 from edgecache.wire.manifest import info_of
-
-if TYPE_CHECKING:
-    from edgecache.daemon.driver import Driver
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +46,7 @@ def failure_of(error: EdgecacheError) -> v.FetchFailure:
 class Transfers:
     """Requests under way in both directions, by their number."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Engine) -> None:
         self._driver = driver
         self._fetching: dict[v.RequestId, asyncio.Task[None]] = {}
         self._storing: set[v.RequestId] = set()

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from edgecache.adapters.system.service import ServiceManager
 from edgecache.config.endpoints import Endpoint
 from edgecache.core import vocabulary as v
-from edgecache.daemon.driver import Driver
+from edgecache.daemon.engine import Engine
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import EdgecacheError, UsageError
 from edgecache.model.ids import parse_node_id
@@ -31,7 +31,7 @@ RESOLVE_TIMEOUT = 5.0
 SEED_ADDRESSES_MAX = 8
 
 
-async def keep_flushed(driver: Driver) -> None:
+async def keep_flushed(driver: Engine) -> None:
     """Sync what came; a full or failing disk is reported and tried again."""
     while True:
         await asyncio.sleep(FLUSH_INTERVAL)
@@ -41,7 +41,7 @@ async def keep_flushed(driver: Driver) -> None:
             driver.warn("flush", f"the store cannot be synced: {error}")
 
 
-async def watch_space(driver: Driver) -> None:
+async def watch_space(driver: Engine) -> None:
     """Tell the core how much may still be written."""
     told: int | None = None
     while True:
@@ -52,7 +52,7 @@ async def watch_space(driver: Driver) -> None:
         await asyncio.sleep(SPACE_INTERVAL)
 
 
-async def resolve_seeds(driver: Driver, seeds: Iterable[Endpoint]) -> None:
+async def resolve_seeds(driver: Engine, seeds: Iterable[Endpoint]) -> None:
     """Look up the configured seeds, now and again."""
     loop = asyncio.get_running_loop()
     while True:
@@ -69,7 +69,7 @@ async def resolve_seeds(driver: Driver, seeds: Iterable[Endpoint]) -> None:
         await asyncio.sleep(RESOLVE_INTERVAL)
 
 
-async def report_alive(driver: Driver, manager: ServiceManager) -> None:
+async def report_alive(driver: Engine, manager: ServiceManager) -> None:
     """Feed the watchdog from the event loop itself: a loop that hangs is restarted."""
     if manager.watchdog_interval is None:
         return

@@ -15,8 +15,6 @@ from edgecache.model.errors import InvariantBroken
 from edgecache.wire.messages import MemberStatus
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from edgecache.core.node import NodeConfig
     from edgecache.sim.device import Device
     from edgecache.sim.mesh import VirtualMesh
@@ -118,8 +116,8 @@ class HoldsBounds:
 
     def _look(self, device: Device) -> None:
         for section in fields(self._config):
-            config: object = getattr(self._config, section.name)
-            if not is_dataclass(config) or isinstance(config, type):
+            config = getattr(self._config, section.name)
+            if not is_dataclass(config):
                 continue
             limit = _largest_count(config)
             for name, size in tables(getattr(device.core, section.name), section.name):
@@ -129,7 +127,7 @@ class HoldsBounds:
                     raise Violation(f"{device.name}: {name} has {size} entries, the largest bound is {limit}")
 
 
-def _largest_count(config: DataclassInstance) -> int:
+def _largest_count(config: Any) -> int:
     """The largest number of things that a machine's settings allow; 256 for one that names none."""
     counts = [256]
     for one in fields(config):
@@ -140,20 +138,17 @@ def _largest_count(config: DataclassInstance) -> int:
 
 
 def tables(root: object, name: str) -> Iterator[tuple[str, int]]:
-    """Every container that an object of ours holds, directly or through others of ours, with its size."""
-    seen: list[object] = []
-    todo: list[tuple[str, Any]] = [(name, root)]
-    while todo:
-        path, item = todo.pop()
-        if any(item is one for one in seen):
-            continue
-        seen.append(item)
+    """Every container that an object of ours holds, directly or through others of ours, with its size.
+
+    It is called by the machine and by the attribute that it was found at first.
+    """
+    seen: list[object] = [root]
+    for item in seen:
         for attribute, value in _attributes(item):
-            below = f"{path}.{attribute.lstrip('_')}"
             if hasattr(value, "__len__") and not isinstance(value, str | bytes | tuple):
-                yield below, len(value)
-            if type(value).__module__.startswith("edgecache.core"):
-                todo.append((below, value))
+                yield f"{name}.{attribute.lstrip('_')}", len(value)
+            if type(value).__module__.startswith("edgecache.core") and not any(value is one for one in seen):
+                seen.append(value)
 
 
 def _attributes(item: object) -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from edgecache.model.content import BlobInfo
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
+from edgecache.sim.dialler import Dialler
 from edgecache.sim.disk import VirtualDisk
 from edgecache.sim.links import Downlink, Link, Network, Uplink
 from edgecache.sim.transfers import Fetches, Serving
@@ -20,18 +21,7 @@ if TYPE_CHECKING:
     from edgecache.core.node import Node
     from edgecache.sim.mesh import VirtualMesh
 
-DIAL_STAGGER = 0.25
-"""Between the starts of two dials of one race."""
-
-DIAL_TIMEOUT = 5.0
-"""A dial that nobody answers."""
-
-HANDSHAKE_TRIPS = 4
-HANDSHAKE_WORK = 0.020
-"""TCP, TLS 1.3 with certificates of both sides, and the hello: round trips, and seconds of work for a small device."""
-
 PING_BYTES = 40
-HELLO_BYTES = 400
 VERIFY_RATE = 200e6
 """Bytes a second at which the digest of a whole blob is computed."""
 
@@ -49,16 +39,6 @@ class Profile:
     delay: float = 0.0003
     capacity: int = 1 << 30
     dialable: bool = True
-
-
-@dataclass(slots=True)
-class _Race:
-    """The dials of one Dial."""
-
-    effect: v.Dial
-    left: int
-    won: bool = False
-    why: str = "no address"
 
 
 @dataclass(slots=True)
@@ -103,10 +83,10 @@ class Device:
         self.served_bytes = 0
         self.put_bytes = 0
         self.core: Node
-        self.fetches, self.serving = Fetches(self), Serving(self)
+        self.fetches, self.serving, self.dialler = Fetches(self), Serving(self), Dialler(self)
         self._reset()
         self._effects: dict[type, Callable[[Any], None]] = {
-            v.Dial: self._dial, v.CloseLink: self._close_link, v.Probe: self._probe, v.Send: self._send,
+            v.Dial: self.dialler.dial, v.CloseLink: self._close_link, v.Probe: self._probe, v.Send: self._send,
             v.SetTimer: self._set_timer, v.ClearTimer: self._clear_timer, v.SignHead: self._sign_head,
             v.RememberPeers: self._remember,
             v.FetchManifest: self.fetches.start, v.FetchChunk: self.fetches.start, v.CancelFetch: self.fetches.cancel,
@@ -202,6 +182,10 @@ class Device:
         """Who is at the other end."""
         return self.mesh.devices[link.other(self).endpoint.index]
 
+    def may_link(self, other: NodeId) -> bool:
+        """False for somebody whom the core has banned."""
+        return self.core.membership.may_link(other, self.now)
+
     def link_opened(self, link: Link, hello: Hello, address: Address | None) -> None:
         """Both hellos are exchanged; `address` is where we dialled."""
         self._links.of[link.id] = (link, hello.node, hello)
@@ -230,49 +214,6 @@ class Device:
         self.deliver(v.MessageReceived(peer, message))
 
     # ---- effects: links
-
-    def _dial(self, effect: v.Dial) -> None:
-        race = _Race(effect, len(effect.addresses))
-        if not effect.addresses:
-            self.soon(v.DialFailed(effect.node, effect.addresses, race.why))
-        for place, address in enumerate(effect.addresses):
-            self.later(place * DIAL_STAGGER, self._try, race, address)
-
-    def _try(self, race: _Race, address: Address) -> None:
-        target = self.mesh.at(address)
-        if target is None or not target.powered or not self.network.reachable(self, target):
-            self.later(DIAL_TIMEOUT, self._missed, race, "no answer")
-            return
-        trip = self.network.delay(self, target) + self.network.delay(target, self)
-        if not target.running or not target.profile.dialable:
-            self.later(trip, self._missed, race, "connection refused")
-            return
-        self.later(HANDSHAKE_TRIPS * trip + HANDSHAKE_WORK, self._shake, race, address, target)
-
-    def _shake(self, race: _Race, address: Address, target: Device) -> None:
-        if race.won:
-            return
-        if not target.running or not self.network.reachable(self, target):
-            self._missed(race, "lost while connecting")
-        elif target is self or race.effect.node not in (None, target.node):
-            self._missed(race, f"{target.node} answers there")
-        elif not (self._may_link(target) and target._may_link(self)):
-            self._missed(race, "refused")
-        else:
-            race.won = True
-            link = self.network.open(self, target)
-            ours, theirs = self.core.membership.hello(), target.core.membership.hello()
-            self.network.send(link, self, HELLO_BYTES, lambda: target.link_opened(link, ours, None))
-            self.link_opened(link, theirs, address)
-
-    def _may_link(self, other: Device) -> bool:
-        return self.core.membership.may_link(other.node, self.now)
-
-    def _missed(self, race: _Race, why: str) -> None:
-        race.left -= 1
-        race.why = why
-        if not race.left and not race.won:
-            self.deliver(v.DialFailed(race.effect.node, race.effect.addresses, why))
 
     def _close_link(self, effect: v.CloseLink) -> None:
         if (found := self._links.of.get(effect.link)) is None:

@@ -156,8 +156,14 @@ class Chunks:
             with suppress(StoreError):  # whoever reads finds out again
                 self._index.demote(held.info.blob, map_rows(held.info.blob, durable, range(held.info.pages)))
 
+    def discard(self, held: Held) -> None:
+        """Remove the data file."""
+        self._forget(held, held.shown.have)
+        self.drop(held)
+        self._files.unlink(self._layout.data(held.info.blob))
+
     def drop(self, held: Held) -> None:
-        """The data file of a blob is replaced or about to go; reads that are under way end well."""
+        """Another data file comes in the place of the one there was; reads that are under way end well."""
         self._open.drop(self._layout.data(held.info.blob))
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgecache.model.content import BlobInfo
-from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError
+from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError, StoreFull
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, Digest, sha256
 from edgecache.ports import StoredBlob, StoreUsage
@@ -269,13 +269,16 @@ class DiskStore(Remembered):
         """Drop a blob, whatever its state; returns the bytes freed; durable."""
         with self._lock:
             held = self._get(blob)
-            self._index.delete(blob)
+            freed = held.written
+            try:
+                self._index.delete(blob)
+            except StoreFull:
+                self._chunks.discard(held)  # makes room for the record of its end
+                self._index.delete(blob)
             held.gone = True
             del self._held[blob]
-            freed = held.written
-            self._room.give_back(held.info.size, written=freed)
-            self._chunks.drop(held)
-            self._files.unlink(self._layout.data(blob))
+            self._room.give_back(held.info.size, written=held.written)
+            self._chunks.discard(held)
         return freed
 
     def _adopt(self, draft: Path, manifest: Manifest, name: str, pin: bool) -> StoredBlob:

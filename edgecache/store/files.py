@@ -70,8 +70,6 @@ class Files:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
@@ -82,6 +80,8 @@ class Files:
                 ) from error
             raise store_error(f"locking {path}", error) from error
         self._lock = descriptor
+        with suppress(OSError):  # only for people; a full disk is no reason not to start
+            os.ftruncate(descriptor, os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0))
 
     def unlock(self) -> None:
         """Give the directory up."""

@@ -15,10 +15,10 @@ class Sample:
 
     def __init__(self, size: int, seed: int = 0) -> None:
         self.content = random.Random(seed).randbytes(size)
-        self.manifest = ManifestBuilder()
-        for chunk in self.chunks():
-            self.manifest.update(chunk)
-        self.blob, self.root, self.pages = self.manifest.finish()
+        manifest = ManifestBuilder()
+        for at in range(0, size, CHUNK_BYTES):
+            manifest.update(memoryview(self.content)[at : at + CHUNK_BYTES])
+        self.blob, self.root, self.pages = manifest.finish()
 
     @property
     def info(self) -> BlobInfo:

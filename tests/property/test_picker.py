@@ -14,6 +14,7 @@ from edgecache.model.ids import NodeId, blob_id_from_root, node_id_from_bytes, s
 CHUNKS = 40
 
 sets = st.integers(min_value=0, max_value=2**CHUNKS - 1)
+randoms = st.integers(0, 2**32).map(Random)
 
 
 def info(chunks: int) -> BlobInfo:
@@ -39,7 +40,7 @@ def test_bit_indexes_are_the_lowest(bits: int, most: int) -> None:
     assert list(bit_indexes(bits, most)) == ones(bits)[:most]
 
 
-@given(st.integers(min_value=1, max_value=2**60), st.randoms(use_true_random=False))
+@given(st.integers(min_value=1, max_value=2**60), randoms)
 def test_random_bit_is_a_set_bit(bits: int, rng: Random) -> None:
     assert bits >> random_bit(bits, rng) & 1
 
@@ -85,14 +86,15 @@ def test_a_share_is_taken_in_one_order(chunks: int, leechers: int, among: int, m
 def test_only_others_shares_are_left_to_others(leechers: int, among: int, each: int) -> None:
     picker = Picker(info(CHUNKS), 0)
     picker.shares = share_out(CHUNKS, nodes(leechers))
-    for picker.rank, mine in enumerate(picker.shares):
+    for rank, mine in enumerate(picker.shares):
+        picker.rank = rank
         left = ones(picker.left_to_others(among, each))
         assert not [index for index in left if mine.low <= index < mine.high]
         assert set(left) <= set(ones(among))
         assert len(left) <= each * (leechers - 1)
 
 
-@given(st.lists(sets, min_size=1, max_size=6), sets, sets, st.integers(0, 8), st.randoms(use_true_random=False))
+@given(st.lists(sets, min_size=1, max_size=6), sets, sets, st.integers(0, 8), randoms)
 def test_a_pick_is_never_what_must_not_be_asked_for(
     holders: list[int], have: int, flying: int, random_first: int, rng: Random
 ) -> None:
@@ -106,9 +108,7 @@ def test_a_pick_is_never_what_must_not_be_asked_for(
         picker.asked(index)
     offer = holders[0]
     allowed = offer & ~have & ~flying
-    for pick in (
-        picker.pick(offer, rng, random_first), picker.pick_for_others(offer, rng), picker.own(offer),
-    ):
+    for pick in (picker.pick(offer, rng, random_first), picker.pick_for_others(offer, rng), picker.own(offer)):
         assert pick is None or allowed >> pick & 1
     assert (picker.pick(offer, rng, random_first) is None) == (not allowed)
     if allowed and have.bit_count() >= random_first:
@@ -117,9 +117,7 @@ def test_a_pick_is_never_what_must_not_be_asked_for(
         assert picker.rarity.count(pick) == min(picker.rarity.count(index) for index in ones(allowed))
 
 
-@given(
-    st.lists(sets, min_size=1, max_size=5), st.randoms(use_true_random=False), st.integers(1, CHUNKS), st.floats(0, 0.9)
-)
+@given(st.lists(sets, min_size=1, max_size=5), randoms, st.integers(1, CHUNKS), st.floats(0, 0.9))
 def test_everything_that_can_be_had_is_picked_in_the_end(
     holders: list[int], rng: Random, page: int, failing: float
 ) -> None:
@@ -127,7 +125,7 @@ def test_everything_that_can_be_had_is_picked_in_the_end(
     for bits in holders:
         picker.rarity.add(bits)
     covered = 0
-    for _ in range(2000):
+    for _ in range(300):
         if covered < CHUNKS and rng.random() < 0.1:
             picker.cover(range(covered, min(covered + page, CHUNKS)))
             covered = min(covered + page, CHUNKS)

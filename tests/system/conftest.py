@@ -1,4 +1,4 @@
-"""Identities made once, a mesh for each test, and the agents' logs beside a failure."""
+"""Identities made once, a mesh for each test, measured figures in the summary, and agents' logs beside a failure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from tests.lab.netlab import NetLab
 LOG_LINES = 25
 
 MakeMesh = Callable[..., Mesh]
+"""`make_mesh(lab, hosts, **settings)`."""
+
+Figure = Callable[[str, str], None]
+"""`figure("hand-over", "7.4 s")`."""
+
+_FIGURES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +29,29 @@ def enrolment(tmp_path_factory: pytest.TempPathFactory) -> Enrolment:
 
 @pytest.fixture
 def make_mesh(enrolment: Enrolment, tmp_path: Path) -> MakeMesh:
-    """Configured agents on the hosts of a lab, not started yet: `make_mesh(lab, hosts, **settings)`."""
+    """Configured agents on the hosts of a lab, not started yet."""
 
     def make(lab: NetLab, hosts: Sequence[int], **settings: object) -> Mesh:
         return Mesh(lab, enrolment, tmp_path, hosts, **settings)
 
     return make
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Shows something measured at the end of the run."""
+
+    def note(what: str, value: str) -> None:
+        request.config.stash.setdefault(_FIGURES, []).append(f"{request.node.name}: {what} {value}")
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if figures := terminalreporter.config.stash.get(_FIGURES, []):
+        terminalreporter.section("measured")
+        for line in figures:
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)

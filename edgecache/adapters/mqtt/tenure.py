@@ -49,6 +49,8 @@ class Tenure:
         self._progress = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._connected = False
+        self._echoed = False
+        """The watch has seen our claim since the session is ours."""
         self._stopping = False
         self._contradicted = False
         self._refused = ""
@@ -71,10 +73,21 @@ class Tenure:
             self._mirror.sent(mid, topic, payload)
 
     def reconsider(self) -> None:
-        """The watch has seen another claim. Not every broker drops the old session, nor tells it of the new one."""
-        if self._session is not None and (term := self._outranked()) is not None:
-            self._end = term
-            self._ended.set()
+        """The watch has seen another claim. Not every broker drops the old session, nor tells it of the new one.
+
+        Of two claims with one term the later holds. One that came before ours is a leftover of whom we have replaced.
+        """
+        seen = self._watch.claim
+        if seen is None or not self._connected:
+            return
+        if seen == self._claim:
+            self._echoed = True
+        elif seen.outranks(self._claim) and (self._echoed or seen.term > self._claim.term):
+            self._give_way(seen.term)
+
+    def _give_way(self, term: int) -> None:
+        self._end = term
+        self._ended.set()
 
     async def stop(self, *, handover: bool) -> None:
         """End it. `handover`: leave `online`, as another node is about to take over; else say `offline` first."""
@@ -140,7 +153,7 @@ class Tenure:
         """The session is ours: everything is published, who bridges first; then see what others write there."""
         if session is not self._session:
             return
-        self._connected = True
+        self._connected, self._echoed = True, False
         self._mirror.mark_all()
         self._assert()
         session.subscribe([self._topics.term, self._topics.bridge_availability, self._topics.birth])
@@ -157,8 +170,8 @@ class Tenure:
             if payload == ONLINE.encode():
                 self._later("birth", self._timing.birth_jitter * self._rng.random(), self._republish)
         elif topic == self._topics.term and (seen := parse_claim(payload)) and seen.outranks(self._claim):
-            self._end = seen.term
-            self._ended.set()
+            if seen.term > self._claim.term:
+                self._give_way(seen.term)
         elif payload != self._mirror.get(topic):
             self._contradicted = True
             self._answer()

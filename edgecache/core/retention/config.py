@@ -29,8 +29,8 @@ class RetentionConfig:
     """Bytes freed beyond what is missing when the disk reserve is touched, so that the next small file does not touch
     it again. Guess."""
     relief_pause: float = 4.0
-    """Writes that fail for want of space make room no more often than this: several fail together. Below the pause after
-    which fetches try again. Guess."""
+    """Writes that fail for want of space make room no more often than this: several fail together. Below the pause
+    after which fetches try again. Guess."""
     relief_doublings: int = 10
     """Each such failure in a row frees twice as much as the one before, up to `disk_slack` doubled so often: 4 GiB."""
 

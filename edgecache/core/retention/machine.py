@@ -321,16 +321,16 @@ class Retention:
             self._putting += need
             out.effect(PutAdmitted(asker))
 
-    def _refuse(
-        self, asker: BlobId | RequestId, need: int, now: Instant, out: Outbox, *, by_disk: bool
-    ) -> None:
+    def _refuse(self, asker: BlobId | RequestId, need: int, now: Instant, out: Outbox, *, by_disk: bool) -> None:
         del self._asking[asker]
         can_go = sum(self._blobs[name].size for name in self._queues.blobs() if self._may_go(name, now))
         stays = self._over_cap(0) + self._cap - self._leaving - can_go
         why = no_room(need, self._cap, self._pinned(), stays, by_disk=by_disk)
         if isinstance(asker, str):
             self._end_unless_repeated(asker, now)
-            self._drop_unused(asker, self._blobs[asker])
+            if not self._blobs[asker].size:
+                del self._blobs[asker]
+                out.effect(EvictBlob(asker))  # the store has its manifest already
             out.tell(RoomRefused(asker, why))
         else:
             out.effect(PutAdmitted(asker, why))

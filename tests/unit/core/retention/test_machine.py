@@ -34,6 +34,8 @@ class Cache:
     cap: int = CAP
     now: float = 50.0
     evicted: list[BlobId] = field(default_factory=list)
+    stubs: list[BlobId] = field(default_factory=list)
+    """Evicted when their fetch was refused: only the manifest was there."""
 
     def __post_init__(self) -> None:
         self.machine = Retention(ME, self.config, self.cap)
@@ -41,7 +43,10 @@ class Cache:
     def hear(self, event: v.Event | v.Notice) -> v.Outbox:
         out = v.Outbox()
         self.machine.handle(event, self.now, out)
-        self.evicted += [effect.blob for effect in out.effects if isinstance(effect, v.EvictBlob)]
+        asked = [notice.blob for notice in out.notices if isinstance(notice, v.RoomRefused)]
+        for effect in out.effects:
+            if isinstance(effect, v.EvictBlob):
+                (self.stubs if effect.blob in asked else self.evicted).append(effect.blob)
         return out
 
     def held(self, number: int, chunks: int = 4, *, pinned: bool = False, have: int | None = None) -> v.Outbox:
@@ -210,14 +215,49 @@ def test_a_fetch_keeps_its_blob_until_it_ends() -> None:
     assert cache.evicted == [blob(1)]
 
 
-def test_what_an_abandoned_fetch_left_may_go_and_its_promise_is_free() -> None:
+def test_what_an_abandoned_fetch_left_keeps_its_room_until_it_goes() -> None:
     cache = Cache()
     cache.room(1, 60)
     cache.stored(1, 30)
     cache.hear(v.FetchUnwanted(blob(1)))
-    assert cache.machine.view() == view(held=30, promised=0, blobs=1)
-    assert granted(cache.room(2, 70)) == [blob(2)]
-    cache.room(3, 10)
+    assert cache.machine.view() == view(held=30, promised=30, blobs=1)
+    assert not granted(cache.room(2, 70))
+    assert cache.evicted == [blob(1)]
+    assert granted(cache.obey()) == [blob(2)]
+    assert cache.machine.view() == view(held=0, promised=70, blobs=1)
+
+
+def test_an_abandoned_fetch_can_be_taken_up_again() -> None:
+    cache = Cache()
+    cache.room(1, 60)
+    cache.stored(1, 30)
+    cache.hear(v.FetchUnwanted(blob(1)))
+    cache.hear(v.FetchWanted(blob(1)))
+    assert granted(cache.room(1, 30)) == [blob(1)]
+    assert refused(cache.room(2, 41))
+    assert granted(cache.room(2, 40)) == [blob(2)]
+
+
+def test_the_manifest_of_a_refused_fetch_does_not_stay_behind() -> None:
+    cache = Cache()
+    cache.held(1, 60, pinned=True)
+    out = cache.room(2, 50)
+    assert [type(notice) for notice in out.notices] == [v.RoomRefused]
+    assert cache.stubs == [blob(2)]
+    cache.hear(v.BlobGone(blob(2)))
+    assert cache.machine.view() == view(held=60, promised=0, blobs=1, pinned=60)
+
+
+def test_a_refused_fetch_keeps_what_it_has_while_it_may_ask_again() -> None:
+    cache = Cache()
+    cache.room(1, 40)
+    cache.stored(1, 40)
+    cache.held(2, 50, pinned=True)
+    assert refused(cache.room(1, 20))
+    assert refused(cache.room(3, 20))
+    assert cache.stubs == [blob(3)]
+    cache.now += 31
+    cache.room(3, 20)
     assert cache.evicted == [blob(1)]
 
 
@@ -254,8 +294,9 @@ def test_the_wish_for_what_is_just_leaving_is_kept() -> None:
     cache.room(2, 50)
     cache.hear(v.FetchWanted(blob(1)))
     assert granted(cache.obey()) == [blob(2)]
-    assert refused(cache.room(1, 60))
-    cache.hear(v.FetchUnwanted(blob(2)))
+    assert not granted(cache.room(1, 60))
+    cache.hear(v.BlobGone(blob(2)))
+    cache.evicted.clear()
     assert granted(cache.room(1, 60)) == [blob(1)]
     cache.stored(1, 60)
     cache.hear(v.BlobVerified(blob(1), ok=True))
@@ -284,6 +325,7 @@ def test_readers_keep_their_blob_for_a_while() -> None:
         cache.room(2, 60)
         assert cache.evicted == [blob(1)]
         cache.obey()
+        cache.hear(v.BlobGone(blob(2)))
         cache.hear(v.FetchUnwanted(blob(2)))
     cache.hear(v.BlobRead(blob(9)))
 
@@ -291,11 +333,20 @@ def test_readers_keep_their_blob_for_a_while() -> None:
 def test_the_disk_reserve_bounds_what_is_granted() -> None:
     cache = Cache()
     cache.hear(v.StoreSpace(30 * CHUNK))
-    assert granted(cache.room(1, 20)) == [blob(1)]
-    (why,) = refused(cache.room(2, 11))
-    assert why == "2.8 MiB are needed and the disk has no room for them above its reserve: free some space on it"
-    cache.stored(1, 20)
-    assert granted(cache.room(2, 10)) == [blob(2)]
+    first, second = v.RequestId(1), v.RequestId(2)
+    assert admitted(cache.hear(v.PutWanted(first, 20 * CHUNK))) == [v.PutAdmitted(first)]
+    why = "2.8 MiB are needed and the disk has no room for them above its reserve: free some space on it"
+    assert admitted(cache.hear(v.PutWanted(second, 11 * CHUNK))) == [v.PutAdmitted(second, why)]
+    assert admitted(cache.hear(v.PutWanted(second, 10 * CHUNK))) == [v.PutAdmitted(second)]
+
+
+def test_room_that_the_store_has_taken_off_already_is_not_asked_of_the_disk_again() -> None:
+    cache = Cache()
+    cache.hear(v.StoreSpace(CHUNK))
+    cache.hear(v.BlobHeld(info(1, 60), HaveSet.full(10), 1, False, False, wanted=True))
+    assert cache.machine.view() == view(held=10, promised=50, blobs=1)
+    assert granted(cache.room(1, 50)) == [blob(1)]
+    assert granted(cache.room(2, 30)) == [blob(2)]
 
 
 def test_room_on_the_disk_is_made_by_eviction_too() -> None:
@@ -303,9 +354,41 @@ def test_room_on_the_disk_is_made_by_eviction_too() -> None:
     for number in range(10):
         cache.held(number, 4)
     cache.hear(v.StoreSpace(5 * CHUNK))
-    cache.room(100, 10)
+    put = v.RequestId(1)
+    assert not admitted(cache.hear(v.PutWanted(put, 10 * CHUNK)))
     assert cache.evicted == [blob(0), blob(1)]
-    assert granted(cache.obey()) == [blob(100)]
+    assert admitted(cache.obey()) == [v.PutAdmitted(put)]
+
+
+def test_writes_that_fail_for_space_make_more_and_more_room() -> None:
+    cache = Cache(RetentionConfig(disk_slack=4 * CHUNK))
+    for number in range(20):
+        cache.held(number, 4)
+    cache.room(100, 20)
+    full = v.ChunkFailed(v.RequestId(1), blob(100), 3, v.FetchFailure.STORE_FULL)
+    counts = []
+    for _ in range(3):
+        for failure in (full, full, v.ManifestFailed(v.RequestId(1), ME.node, blob(101), v.FetchFailure.STORE_FULL)):
+            cache.hear(failure)
+        counts.append(len(cache.evicted))
+        cache.obey()
+        cache.now += 5
+    assert counts == [1, 2, 4]
+    cache.stored(100, 1)
+    cache.hear(full)
+    assert len(cache.evicted) == 1
+    cache.hear(v.ChunkFailed(v.RequestId(1), blob(100), 3, v.FetchFailure.TIMEOUT))
+    assert len(cache.evicted) == 1
+
+
+def test_a_fetch_that_never_got_space_ends_without_a_word() -> None:
+    cache = Cache()
+    cache.room(1, 60)
+    cache.hear(v.ChunkFailed(v.RequestId(1), blob(1), 3, v.FetchFailure.STORE_FULL))
+    assert refused(cache.room(2, 60))
+    cache.now += 31
+    cache.room(2, 60)
+    assert blob(1) in cache.evicted
 
 
 @pytest.mark.parametrize("free", [0, -CHUNK])
@@ -331,7 +414,9 @@ def test_a_person_is_told_once_when_nothing_can_be_given_back() -> None:
         out = cache.hear(v.StoreSpace(-CHUNK))
         return [effect.text for effect in out.effects if isinstance(effect, v.Warned)]
 
-    assert warnings() == ["the cache is 512.0 KiB over its bounds, and all that is in it is pinned or in use"]
+    assert warnings() == [
+        "512.0 KiB have to be freed on the disk or in the cache, and all that is cached is pinned or in use"
+    ]
     assert warnings() == []
     cache.hear(v.StoreSpace(CHUNK))
     assert len(warnings()) == 1

@@ -1,4 +1,4 @@
-"""A little world of swarm and serving machines: virtual time, one serial uplink per node, a directory that knows all."""
+"""A little world of swarm and serving machines: virtual time, serial uplinks, a directory that knows every claim."""
 
 from __future__ import annotations
 

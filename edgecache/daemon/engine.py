@@ -1,0 +1,51 @@
+"""What the parts of the daemon need of the driver: a way to the core, to the store's threads, and to tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from edgecache.core import vocabulary as v
+from edgecache.core.node import Node
+from edgecache.ports import ChunkStore, Clock, Links
+
+T = TypeVar("T")
+Listener = Callable[[v.Report], None]
+
+
+class Engine(Protocol):
+    """The driver, as its parts see it."""
+
+    node: Node
+    store: ChunkStore
+    clock: Clock
+
+    @property
+    def links(self) -> Links:
+        """The transport."""
+        ...
+
+    def post(self, event: v.Event) -> None:
+        """Have the core handle an event, after those that are being handled."""
+        ...
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every report from now on; returns how to stop that."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that is cancelled when the driver stops; a crash in it is logged, not lost."""
+        ...
+
+    async def in_store(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run a call of the store in a worker thread."""
+        ...
+
+    def next_request(self) -> v.RequestId:
+        """A number for something asked of us, by a peer or a user."""
+        ...
+
+    def warn(self, cause: str, text: str) -> None:
+        """A log line, unless the cause was logged lately."""
+        ...

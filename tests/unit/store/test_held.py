@@ -1,0 +1,59 @@
+"""Arithmetic and names of held blobs."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgecache.model.content import CHUNK_BYTES, PAGE_CHUNKS, BlobInfo
+from edgecache.model.have import HaveSet
+from edgecache.model.ids import blob_id_from_root, sha256
+from edgecache.store.held import NAME_CHARACTERS_MAX, clean_name, held_bytes, map_rows
+from edgecache.store.index import MapRow
+
+BLOB = blob_id_from_root(b"a root")
+
+
+@pytest.mark.parametrize(
+    ("size", "have", "expected"),
+    [
+        (0, [], 0),
+        (10, [], 0),
+        (10, [0], 10),
+        (CHUNK_BYTES, [0], CHUNK_BYTES),
+        (2 * CHUNK_BYTES + 7, [0, 1], 2 * CHUNK_BYTES),
+        (2 * CHUNK_BYTES + 7, [1, 2], CHUNK_BYTES + 7),
+        (2 * CHUNK_BYTES + 7, [0, 1, 2], 2 * CHUNK_BYTES + 7),
+        (3 * CHUNK_BYTES, [2], CHUNK_BYTES),
+    ],
+)
+def test_bytes_of_chunks(size: int, have: list[int], expected: int) -> None:
+    assert held_bytes(BlobInfo(BLOB, size, sha256(b"")), HaveSet.of(have)) == expected
+
+
+def test_map_rows_split_the_chunks_by_page() -> None:
+    have = HaveSet.of([0, 5, PAGE_CHUNKS - 1, 2 * PAGE_CHUNKS, 2 * PAGE_CHUNKS + 1])
+    assert map_rows(BLOB, have, [0, 1, 2]) == [
+        MapRow(BLOB, 0, 1 | 1 << 5 | 1 << PAGE_CHUNKS - 1),
+        MapRow(BLOB, 1, 0),
+        MapRow(BLOB, 2, 3),
+    ]
+    assert map_rows(BLOB, have, [2]) == [MapRow(BLOB, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("model.bin", "model.bin"),
+        ("/srv/images/os.img", "os.img"),
+        ("folder/", "folder"),
+        ("", ""),
+        ("///", ""),
+        ("a\x1b[31mred\n", "a\ufffd[31mred\ufffd"),
+        ("gpj.\u202eexe", "gpj.\ufffdexe"),
+        ("caf\udce9", "caf\ufffd"),
+        ("naïve ☃.txt", "naïve ☃.txt"),
+        ("x" * 1000, "x" * NAME_CHARACTERS_MAX),
+    ],
+)
+def test_names_are_fit_to_be_shown(given: str, shown: str) -> None:
+    assert clean_name(given) == shown
