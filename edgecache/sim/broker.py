@@ -16,12 +16,23 @@ class Broker:
     def __init__(self) -> None:
         self.term = 0
         self.holder: Device | None = None
-        self.up = True
-        self.takeovers = 0
+        self.handovers: list[tuple[float, str]] = []
+        """When the client id went to whom."""
+        self._clients: dict[int, Device] = {}
 
-    def reach(self, device: Device) -> None:
-        """The device's MQTT adapter looks for its broker."""
-        device.deliver(BrokerChanged(self.up, self.term))
+    def configure(self, device: Device) -> None:
+        """This device has a broker in its configuration, from now on and after restarts."""
+        self._clients[device.index] = device
+        self.booted(device)
+
+    def clients(self) -> list[Device]:
+        """Devices that run and have a broker configured."""
+        return [device for device in self._clients.values() if device.running]
+
+    def booted(self, device: Device) -> None:
+        """A device's MQTT adapter finds the broker, if it has one."""
+        if device.index in self._clients and device.running:
+            device.soon(BrokerChanged(True, self.term))
 
     def start(self, device: Device, term: int) -> None:
         """A node takes the client id; who had it is fenced."""
@@ -30,15 +41,11 @@ class Broker:
             return
         previous, self.holder, self.term = self.holder, device, term
         if previous is not device:
-            self.takeovers += 1
-        if previous is not None and previous is not device:
-            previous.soon(BridgeFenced(term))
+            self.handovers.append((device.now, device.name))
+            if previous is not None:
+                previous.soon(BridgeFenced(term))
 
     def stop(self, device: Device) -> None:
-        """A node gives it back."""
+        """A node gives it back, or is gone."""
         if self.holder is device:
             self.holder = None
-
-    def lost(self, device: Device) -> None:
-        """A node is gone."""
-        self.stop(device)

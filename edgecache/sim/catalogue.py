@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgecache.model.content import CHUNK_BYTES
-from edgecache.sim.faults import cable, crash, heal, lie, partition, restart, slow, stop_one
+from edgecache.sim.faults import cable, crash, heal, lie, partition, restart, slow, stop_bridge, stop_one
+from edgecache.sim.mesh import VirtualMesh
 from edgecache.sim.scenario import Scenario
-from edgecache.sim.workload import everybody_has_what_they_want, fetch, join, measure, publish
+from edgecache.sim.workload import (
+    everybody_has_what_they_want,
+    expect,
+    fetch,
+    join,
+    measure,
+    publish,
+    reach_broker,
+)
 
 FIRMWARE = "firmware"
 FIRMWARE_BYTES = 16 * CHUNK_BYTES - 1000
@@ -82,6 +91,7 @@ def publisher_cut(devices: int) -> Scenario:
             (10.1, slow(0, 4e6)),
             (11.0, fetch(everybody[1:], FIRMWARE, 16 * FIRMWARE_BYTES)),
             (16.0, cable(0, plugged=False)),
+            (45.0, expect("every waiting node to say which chunks nobody has", _all_say_what_is_missing)),
             (50.0, cable(0, plugged=True)),
         ],
         everybody_has_what_they_want,
@@ -113,11 +123,43 @@ def hostile(devices: int) -> Scenario:
     )
 
 
+def _all_say_what_is_missing(mesh: VirtualMesh) -> bool:
+    waiting = [device for device in mesh.live() if device.wishes]
+    return all(progress.missing_nowhere for device in waiting for progress in device.progress.values())
+
+
+def bridging(devices: int) -> Scenario:
+    """The bridging node loses its power, then its successor is killed; each time another publishes within 15 s."""
+    everybody = range(devices)
+    return Scenario(
+        "bridging",
+        devices,
+        [
+            (0.0, join(everybody, over=2.0)),
+            (5.0, reach_broker(everybody)),
+            (15.0, expect("a bridge", _is_bridged)),
+            (20.0, stop_bridge(silently=True)),
+            (35.0, expect("a second bridge within 15 s", _is_bridged)),
+            (40.0, stop_bridge(silently=False)),
+            (55.0, expect("a third bridge within 15 s", _is_bridged)),
+            (60.0, restart()),
+        ],
+        _is_bridged,
+        deadline=90.0,
+        faithful=True,
+    )
+
+
+def _is_bridged(mesh: VirtualMesh) -> bool:
+    return mesh.broker.holder is not None
+
+
 SCENARIOS: dict[str, tuple[Callable[[int], Scenario], int]] = {
     "fleet": (fleet, 200),
     "returning": (returning, 12),
     "split": (split, 12),
     "publisher-cut": (publisher_cut, 8),
     "hostile": (hostile, 16),
+    "bridging": (bridging, 6),
 }
 """By name: how to make it, and of how many devices it is usually played."""

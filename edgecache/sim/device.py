@@ -92,11 +92,10 @@ class Device:
             v.FetchManifest: self.fetches.start, v.FetchChunk: self.fetches.start, v.CancelFetch: self.fetches.cancel,
             v.VerifyBlob: self._verify, v.EvictBlob: self._evict,
             v.ServeUnit: self.serving.serve, v.RefuseUnit: self.serving.refuse,
-            v.StartBridge: lambda effect: mesh.broker.start(self, effect.term),
-            v.StopBridge: lambda _: mesh.broker.stop(self),
+            v.StartBridge: self._start_bridge, v.StopBridge: self._stop_bridge,
             v.FetchFinished: self._finished, v.PutAdmitted: self._admitted,
             v.Warned: lambda effect: mesh.warned(self, effect),
-            v.FetchProgressed: _noted, v.Resolved: _noted, v.MapChanged: _noted, v.MemberReported: _noted,
+            v.FetchProgressed: self._progressed, v.Resolved: _noted, v.MapChanged: _noted, v.MemberReported: _noted,
         }
 
     def _reset(self) -> None:
@@ -105,6 +104,9 @@ class Device:
         self._links = _Table()
         self._timers: dict[v.TimerKey, int] = {}
         self._timer_count = 0
+        self.bridging = False
+        self.progress: dict[BlobId, v.FetchProgressed] = {}
+        """Where each fetch stands, as last reported."""
         self._puts: dict[v.RequestId, tuple[BlobInfo, bool]] = {}
         self._put_count = 0
         self._space_told = 0
@@ -123,12 +125,13 @@ class Device:
         for held in self.disk.holdings():
             pages = len(held.pages)
             self.deliver(v.BlobHeld(held.info, held.have, pages, held.pinned, held.complete, held.wanted))
+        self.mesh.broker.booted(self)
 
     def crash(self, *, silently: bool) -> None:
         """The agent dies (its kernel closes its connections), or the power goes (nobody says anything)."""
         self.running = False
         self.powered = not silently
-        self.mesh.broker.lost(self)
+        self.mesh.broker.stop(self)
         self.network.vanish(self, silently=silently)
         self.uplink.clear()
         self._reset()
@@ -323,6 +326,19 @@ class Device:
         self.disk.remove(effect.blob)
         self.space_changed()
         self.soon(v.BlobGone(effect.blob))
+
+    # ---- effects: the broker, and reports
+
+    def _start_bridge(self, effect: v.StartBridge) -> None:
+        self.bridging = True
+        self.mesh.broker.start(self, effect.term)
+
+    def _stop_bridge(self, effect: v.StopBridge) -> None:
+        self.bridging = False
+        self.mesh.broker.stop(self)
+
+    def _progressed(self, effect: v.FetchProgressed) -> None:
+        self.progress[effect.blob] = effect
 
     def sight(self, other: Device) -> None:
         """Multicast discovery has found another device."""

@@ -32,6 +32,17 @@ def stop_one(index: int, *, silently: bool) -> Happening:
     return lambda mesh, rng: stop(mesh, index, silently)
 
 
+def stop_bridge(*, silently: bool) -> Happening:
+    """Whoever bridges to the broker stops."""
+
+    def happen(mesh: VirtualMesh, rng: Random) -> None:
+        for device in mesh.live():
+            if device.bridging:
+                device.crash(silently=silently)
+
+    return happen
+
+
 def restart(indexes: Sequence[int] | None = None) -> Happening:
     """Those of these devices (of all) that are down start again, from what their disks have kept.
 

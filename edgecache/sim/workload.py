@@ -7,6 +7,7 @@ from random import Random
 
 from edgecache.core.vocabulary import OwnEntriesChanged
 from edgecache.model.ids import BlobId
+from edgecache.sim.checkers import Violation
 from edgecache.sim.device import Device
 from edgecache.sim.mesh import VirtualMesh
 from edgecache.sim.scenario import Goal, Happening
@@ -56,6 +57,26 @@ def measure(indexes: Sequence[int], series: str, value: float) -> Happening:
     def happen(mesh: VirtualMesh, rng: Random) -> None:
         for index in indexes:
             mesh.devices[index].deliver(OwnEntriesChanged({f"r/{series}": f"{value}".encode()}))
+
+    return happen
+
+
+def reach_broker(indexes: Sequence[int]) -> Happening:
+    """Some devices have an MQTT broker in their configuration, and reach it."""
+
+    def happen(mesh: VirtualMesh, rng: Random) -> None:
+        for index in indexes:
+            mesh.broker.configure(mesh.devices[index])
+
+    return happen
+
+
+def expect(what: str, holds: Goal) -> Happening:
+    """Looked at in passing: the run fails when it does not hold."""
+
+    def happen(mesh: VirtualMesh, rng: Random) -> None:
+        if not holds(mesh):
+            raise Violation(f"expected {what} at {mesh.world.now:g} s")
 
     return happen
 

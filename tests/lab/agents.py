@@ -21,6 +21,8 @@ from tests.lab.netlab import NetLab
 
 NAMES = ("hall", "kitchen", "attic", "garage", "cellar")
 PORT = 5684
+UNDISTURBED = ("nice", "-n", "-10")
+"""Promises about time are about the agents, not about what else this machine has to do."""
 _MARK = 16
 """Last bytes of a chunk that are compared to tell whether it is on the disk: they are written last."""
 
@@ -52,7 +54,7 @@ class LabAgent(Agent):
 
     def start(self, wrapper: Sequence[str] = ()) -> None:
         """Run it on its host, perhaps under another program; its log goes to a file."""
-        command = [*wrapper, *COMMAND, "-c", str(self.config), "run"]
+        command = [*UNDISTURBED, *wrapper, *COMMAND, "-c", str(self.config), "run"]
         with (self.directory / "log").open("ab") as stream:
             self.executed = time.monotonic()
             self.process = self.lab.popen(self.host, command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
@@ -154,9 +156,11 @@ class Mesh:
     def __init__(
         self, lab: NetLab, enrolment: Enrolment, directory: Path, hosts: Sequence[int], **settings: object
     ) -> None:
+        """What an earlier mesh left in `directory` is replaced."""
         self.agents: list[LabAgent] = []
         for number, host in enumerate(hosts):
             agent = LabAgent(lab, host, NAMES[number], directory / NAMES[number])
+            shutil.rmtree(agent.directory, ignore_errors=True)
             enrolment.give(number, agent.directory / "data")
             agent.configure(settings)
             self.agents.append(agent)
@@ -171,6 +175,11 @@ class Mesh:
         """Start all of them, and wait for nothing."""
         for agent in self.agents:
             agent.start()
+
+    def stop(self) -> None:
+        """Stop all of them."""
+        for agent in self.agents:
+            agent.stop()
 
     def meet(self, timeout: float = 15.0) -> float:
         """Wait until each is linked with every other; seconds since the last of them was started."""

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,6 +85,9 @@ class MqttBridge:
         self._mirror = Mirror()
         self._entities: dict[tuple[NodeId, str], Entity] = {}
         self._leaving: dict[str, Published] = {}
+        """Discovery topics that the broker is told to forget."""
+        self._missing: dict[tuple[NodeId, str], asyncio.TimerHandle] = {}
+        """Series that are gone, until they are taken away."""
         self._full = False
 
     def start(self) -> None:
@@ -136,21 +139,26 @@ class MqttBridge:
             self._rng,
         )
 
-    async def stop_bridge(self, *, handover: bool) -> None:
+    def stop_bridge(self, *, handover: bool) -> Coroutine[None, None, None]:
         """Give the session up; harmless when we have none.
 
         With `handover` another candidate exists: the bridge stays `online` for dashboards, and the successor takes the
         session over within seconds. Without one the bridge is marked `offline`, and so is every entity by it. The
         availability of the nodes is left as it is in both cases: they are no worse off than before.
         """
-        tenure, self._tenure = self._tenure, None
+        tenure, self._tenure = self._tenure, None  # now: what is awaited later must not end a newer one
+        return self._end(tenure, handover)
+
+    async def _end(self, tenure: Tenure | None, handover: bool) -> None:
         if tenure is not None:
             await tenure.stop(handover=handover)
             if self._tenure is None:
                 self._forget()
 
     def _forget(self) -> None:
-        self._mirror, self._entities, self._leaving, self._full = Mirror(), {}, {}, False
+        for timer in self._missing.values():
+            timer.cancel()
+        self._mirror, self._entities, self._leaving, self._missing, self._full = Mirror(), {}, {}, {}, False
 
     def _retire(self, tenure: Tenure) -> None:
         task = asyncio.create_task(tenure.stop(handover=True))
@@ -190,6 +198,8 @@ class MqttBridge:
         """
         if self._tenure is None:
             return
+        if (missing := self._missing.pop((node, series), None)) is not None:
+            missing.cancel()
         known = self._entities.get((node, series))
         if value is not None:
             entity = entity_of(node, name, series, value, unit, interval)
@@ -212,27 +222,42 @@ class MqttBridge:
         self._tenure.pump()
 
     def remove_reading(self, node: NodeId, series: str) -> None:
-        """The series exists no longer: its entity goes, also if an earlier bridge on this node published it."""
-        if self._tenure is None:
+        """The series is gone: its value is unknown from now on, and in ten minutes, if it is not back, its entity goes.
+
+        A device that restarts has few series at first. If their entities went and came, Home Assistant would forget
+        what its owner made of them.
+        """
+        if self._tenure is None or (node, series) in self._missing:
             return
+        if (node, series) in self._entities:
+            self._set(self.topics.state(node, series), UNKNOWN, Rank.STATE)
+            self._tenure.pump()
+        loop = asyncio.get_running_loop()
+        self._missing[node, series] = loop.call_later(self._timing.patience, self._take_away, node, series)
+
+    def _take_away(self, node: NodeId, series: str) -> None:
+        """Its entity goes, also if an earlier bridge on this node published it."""
+        if (missing := self._missing.pop((node, series), None)) is not None:
+            missing.cancel()
         self._entities.pop((node, series), None)
         for entry in [e for e in self._published if (e.node, e.series) == (node, series)]:
             self._withdraw(entry)
         self._clear(self.topics.state(node, series), Rank.STATE)
-        self._tenure.pump()
+        if self._tenure is not None:
+            self._tenure.pump()
 
     def keep_only(self, node: NodeId, series: Collection[str]) -> None:
-        """These are all series that the node has: what we ever published of others of it goes."""
+        """These are all series that the node has now: others of it that we ever published are as good as removed."""
         for gone in {entry.series for entry in self._published if entry.node == node} - set(series):
             self.remove_reading(node, gone)
 
     def forget_node(self, node: NodeId) -> None:
-        """The node has left the site for good: everything of it goes."""
+        """The node has left the site for good: everything of it goes at once."""
         if self._tenure is None:
             return
         known = {key[1] for key in self._entities if key[0] == node}
         for series in sorted(known | {entry.series for entry in self._published if entry.node == node}):
-            self.remove_reading(node, series)
+            self._take_away(node, series)
         self._clear(self.topics.availability(node), Rank.AVAILABILITY)
         self._tenure.pump()
 

@@ -24,6 +24,9 @@ class Timing:
     """After Home Assistant's start everything is published again, later by a random part of this, as it asks for."""
     reassert: float = 1.0
     """Least time between two corrections of what somebody else wrote over our own state topics."""
+    patience: float = 600.0
+    """From when a series is gone until its entity is taken away, unless it comes back. Less: an agent whose sources
+    come up slowly after a restart costs its owner the names and rooms given in Home Assistant; more: ghosts."""
     journal: float = 1.0
     """Changes of the journal within this are written together: spares the SD card."""
     goodbye: float = 0.5

@@ -71,9 +71,6 @@ class FloodRelay:
     def __post_init__(self) -> None:
         self._budget = AskerBudget(self.config.flood_rate, self.config.flood_burst, self.config.askers_max)
 
-    def __len__(self) -> int:
-        return len(self._routes) + len(self._fruitless)
-
     def ours(self, query: int, ref: BlobRef, now: Instant) -> None:
         """A question that we ask ourselves: copies of it that come back are known."""
         self._routes[query] = _Route(self.around.me.node, ref, now + self.config.route_ttl)

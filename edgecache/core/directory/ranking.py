@@ -17,9 +17,6 @@ class Ranking:
     def __contains__(self, node: NodeId) -> bool:
         return node in self._weights
 
-    def __len__(self) -> int:
-        return len(self._weights)
-
     def put(self, node: NodeId, weight: int) -> None:
         """Rank this node, or rank it with another weight."""
         self._weights[node] = weight

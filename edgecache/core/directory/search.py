@@ -97,9 +97,6 @@ class Searches:
         self._by_query: dict[int, _Search] = {}
         self._lately: dict[BlobId, _Lately] = {}
 
-    def __len__(self) -> int:
-        return len(self._searches)
-
     # ---- wanted and unwanted
 
     def want(self, blob: BlobId, now: Instant, out: Outbox) -> None:

@@ -54,7 +54,7 @@ async def test_control_overtakes_bulk(mesh: Mesh) -> None:
     assert raw is not None
     assert node.links.send(raw, large)
     assert node.links.send(raw, StateSummary(b"x"))
-    kinds = []
+    kinds: list[str] = []
     async with asyncio.timeout(20):
         while len(kinds) < 18:
             frame = await peer.frame()

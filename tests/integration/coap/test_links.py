@@ -10,11 +10,11 @@ import pytest
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import NotFound, Refused, TimedOut, Unreachable
+from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, blob_id_from_root, sha256
 from edgecache.model.peer import CloseReason, Limits
 from edgecache.ports import Refusal
 from edgecache.wire.messages import Goodbye, Gossip, Have, StateSummary
-from edgecache.model.have import HaveSet
 from tests.integration.coap.mesh import BLOB, CHUNK, Mesh, Node, in_mesh, with_hello
 from tests.integration.coap.rawpeer import RawPeer, get
 
@@ -134,7 +134,7 @@ async def test_more_requests_than_the_window_are_refused_for_a_moment(mesh: Mesh
     await one.links.dial(two.id, [two.address])
     two.handler.turn = asyncio.Event()
     asking = [asyncio.ensure_future(unit(one, two)) for _ in range(6)]
-    done, pending = await asyncio.wait(asking, return_when=asyncio.FIRST_EXCEPTION)
+    await asyncio.wait(asking, return_when=asyncio.FIRST_EXCEPTION)
     await two.handler.until(lambda: two.handler.units_asked == 4)
     two.handler.turn.set()
     results = await asyncio.gather(*asking, return_exceptions=True)
@@ -187,7 +187,7 @@ async def test_the_goodbye_arrives_although_the_peer_is_sending(mesh: Mesh) -> N
 
 @in_mesh
 async def test_a_ping_measures_or_is_spared(mesh: Mesh) -> None:
-    one, two = await mesh.pair()
+    one, _ = await mesh.pair()
     link = next(iter(one.handler.open))
     silent, rtt = await one.links.ping(link, 10.0, 1.0)
     assert silent < 10.0

@@ -25,7 +25,8 @@ from tests.lab.tools import require_tool
 
 MESH = "mabcdefghijklmnopqrstuvwxyz"
 QUICK = Timing(
-    backoff=0.1, backoff_max=0.5, settle=0.1, hold=0.3, birth_jitter=0.05, reassert=0.1, journal=0.02, goodbye=0.5
+    backoff=0.1, backoff_max=0.5, settle=0.1, hold=0.3, birth_jitter=0.05, reassert=0.1, patience=0.1, journal=0.02,
+    goodbye=0.5,
 )
 
 

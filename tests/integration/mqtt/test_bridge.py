@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from edgecache.adapters.mqtt.claim import BridgeClaim
 from edgecache.core.vocabulary import BrokerChanged
 from tests.integration.mqtt.brokers import (
+    QUICK,
     Agent,
     Mosquitto,
     Recorder,
@@ -189,6 +191,29 @@ def test_what_exists_no_longer_is_taken_away_also_after_a_restart(broker: Mosqui
             }  # fmt: skip
             await again.bridge.stop(handover=False)
         assert json.loads((tmp_path / "published-1.json").read_text())["entities"] == [[node(1), "attic", "sensor"]]
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_restarts_keeps_its_entities(broker: Mosquitto, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        agent = Agent(1, config_for(broker.port), tmp_path, replace(QUICK, patience=0.5))
+        state = agent.bridge.topics.state(node(2), "attic")
+        await agent.ready()
+        await agent.bridging(1)
+        agent.publish(2)
+        await agent.settled()
+        with Recorder(broker.port) as recorder:
+            await until(lambda: len(recorder.configs()) == 3)
+            agent.bridge.keep_only(node(2), set())
+            await until(lambda: recorder.retained[state] == "None")
+            agent.publish(2, value=22.0)
+            await until(lambda: recorder.retained[state] == "22.0")
+            agent.bridge.remove_reading(node(2), "attic")
+            agent.bridge.publish_reading(node(2), "pi2", "attic", None, "")
+            await asyncio.sleep(0.8)
+            assert "" not in [payload for _, payload in recorder.log], "nothing was taken away"
+        await agent.bridge.stop(handover=False)
 
     asyncio.run(scenario())
 

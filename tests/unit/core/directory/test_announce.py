@@ -120,6 +120,44 @@ def test_an_empty_blob_can_be_announced_and_withdrawn() -> None:
         assert other.machine.providers(empty.blob, other.now) == holders
 
 
+def test_a_withdrawal_overtakes_what_an_unlinked_home_has_not_heard_yet() -> None:
+    desk = lone()
+    desk.meet(1, linked=False)
+    for number in (1, 2):
+        desk.hear(HoldingChanged(blob_info(number), 4))
+    desk.fire("flush")
+    desk.hear(HoldingChanged(blob_info(1), 0))
+    ((_, message),) = sent(desk.hear(LinkUp(node_id(1), hello(1), 1, 0.001)), Announce)
+    assert message.claims == (claim(blob_info(2), ME), Claim(blob_info(1).blob, node_id(ME), 0, 4))
+
+
+def test_after_many_changes_the_latest_homes_hear_of_a_withdrawal() -> None:
+    desk = lone()
+    info = blob_info(1)
+    desk.hear(HoldingChanged(info, 4))
+    told_to: list[NodeId] = []
+    for number in range(1, 500):
+        desk.meet(number)
+        if desk.waits("rehome") is not None:
+            told_to += [home for home, _ in sent(desk.fire("rehome"), Announce)]
+    assert len(told_to) > 10
+    desk.hear(HoldingChanged(info, 0))
+    withdrawn = [home for home, _ in sent(desk.fire("flush"), Announce)]
+    assert sorted(withdrawn) == sorted(told_to[-8:])
+    assert set(desk.machine.homes(info.blob)) <= set(withdrawn)
+
+
+def test_what_is_remembered_of_the_gone_and_of_capacities_is_bounded() -> None:
+    desk = lone()
+    for number in range(1, 3000):
+        desk.hear(EntryChanged(node_id(number), CAPACITY_KEY, encode_capacity(2)))
+        desk.hear(MemberChanged(peer_info(number), MemberStatus.DEAD))
+    around = desk.machine._around
+    assert len(around._gone) <= 1024
+    assert len(around._weights) <= 2048
+    assert not around.usable(node_id(2999))
+
+
 def test_a_home_without_a_link_gets_one_first() -> None:
     desk = lone()
     desk.meet(1, linked=False)

@@ -219,6 +219,13 @@ def test_a_home_that_searches_hears_of_new_holders_at_once() -> None:
     assert not found(desk.receive(2, Announce((claim(INFO, 2, 2),))))
 
 
+def test_rounds_remembered_are_bounded() -> None:
+    desk = lone()
+    for number in range(1500):
+        assert finals(desk.hear(ProvidersWanted(blob_info(number).blob))) == [True]
+    assert len(desk.machine._searches._lately) == 1024
+
+
 # ---- the flood
 
 

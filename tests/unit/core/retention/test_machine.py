@@ -303,6 +303,17 @@ def test_the_wish_for_what_is_just_leaving_is_kept() -> None:
     assert cache.machine.view() == view(held=60, promised=0, blobs=1)
 
 
+def test_what_still_comes_of_a_leaving_blob_goes_with_it() -> None:
+    cache = Cache()
+    cache.room(1, 60)
+    cache.hear(v.FetchUnwanted(blob(1)))
+    cache.room(2, 60)
+    cache.stored(1, 3)
+    cache.hear(v.BlobPinned(blob(9), pinned=True))
+    assert granted(cache.obey()) == [blob(2)]
+    assert cache.machine.view() == view(held=0, promised=60, blobs=1)
+
+
 def test_what_was_put_again_while_leaving_counts_once() -> None:
     cache = Cache()
     cache.held(1, 60)

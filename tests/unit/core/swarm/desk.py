@@ -32,6 +32,7 @@ from edgecache.core.vocabulary import (
     SetTimer,
     TimerFired,
     TimerKey,
+    VerifyBlob,
 )
 from edgecache.model.content import BlobInfo
 from edgecache.model.have import HaveSet
@@ -151,6 +152,16 @@ class Desk:
             done.append(effect)
             self.store(effect, info, seconds=seconds)
         return done
+
+    def finish(self, info: BlobInfo) -> bool:
+        """Answer every chunk request, and wait where the machine waits, until all is here; False if it never is."""
+        for _ in range(20):
+            self.store_all(info)
+            if self.heard(VerifyBlob):
+                return True
+            if any(key.name == "pump" for key in self.timers):
+                self.ring("pump")
+        return False
 
     def ring(self, name: str) -> list[Said]:
         """Time passes until the timer of this name, which fires."""
