@@ -136,6 +136,8 @@ async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driv
             "node": me.node, "name": me.name, "site": me.site, "mesh": me.mesh, "epoch": me.epoch, "pid": os.getpid(),
             "listen": [str(address) for address in watcher.current] or [f"port {port}"],
         }
+        if config.coap.enabled:
+            await _serve_leaves(config, driver, board, limiter, stack)
         control = ControlServer(config.control_socket, Operations(driver, board, facts).table())
         await control.start()
         stack.push_async_callback(control.stop)
@@ -143,6 +145,20 @@ async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driv
         log.info("edgecache %s, node %s (%s), mesh %s, port %d", __version__, me.name, me.node, me.mesh, port)
         manager.ready(f"node {me.name}, port {port}")
         yield driver
+
+
+async def _serve_leaves(
+    config: Config, driver: Driver, board: ReadingsBoard, journal: RateLimited, stack: AsyncExitStack
+) -> None:
+    from edgecache.adapters.coap.leaves import Leaves
+    from edgecache.daemon.leaves import SiteLeafSource
+
+    me = driver.node.me
+    told = {"node": me.node, "name": me.name, "site": me.site, "version": __version__}
+    source = SiteLeafSource(driver, board, told)
+    leaves = await Leaves.start(source, host=config.coap.host or None, port=config.coap.port, journal=journal)
+    stack.push_async_callback(leaves.stop)
+    log.info("plain CoAP clients are served on UDP port %d, read-only", leaves.port)
 
 
 async def _stop(driver: Driver) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edgecache.core.vocabulary import Effect, Event, EvictBlob, ServeUnit
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import InvariantBroken
+from edgecache.sim.transfers import ANSWER_BYTES
 from edgecache.wire.messages import MemberStatus
 
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ class HoldsBounds:
         """Cheap bounds each time, tables now and then."""
         if device.disk.used > device.disk.capacity:
             raise Violation(f"{device.name} has {device.disk.used} bytes on a disk of {device.disk.capacity}")
+        serving = self._config.serving
+        if device.uplink.bulk_bytes > serving.bytes_max + serving.slots * ANSWER_BYTES:
+            raise Violation(f"{device.name} has {device.uplink.bulk_bytes} bytes of chunks in its send queue")
         if device.fetches.bytes:
             if device.fetches.bytes > self._config.swarm.inflight_bytes_max + CHUNK_BYTES:
                 raise Violation(f"{device.name} has {device.fetches.bytes} bytes in flight")
@@ -112,11 +116,11 @@ class HoldsBounds:
             self._look(device)
 
     def at_rest(self, mesh: VirtualMesh) -> None:
-        """Everybody's tables, and nothing left in flight."""
+        """Everybody's tables, and nothing that is still asked for."""
         for device in mesh.live():
             self._look(device)
-            if device.uplink.bulk_bytes:
-                raise Violation(f"{device.name} still has {device.uplink.bulk_bytes} bytes to send")
+            if len(device.fetches):
+                raise Violation(f"{device.name} still waits for {len(device.fetches)} answers")
 
     def _look(self, device: Device) -> None:
         for section in fields(self._config):

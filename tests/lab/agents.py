@@ -21,8 +21,6 @@ from tests.lab.netlab import NetLab
 
 NAMES = ("hall", "kitchen", "attic", "garage", "cellar")
 PORT = 5684
-UNDISTURBED = ("nice", "-n", "-10")
-"""Promises about time are about the agents, not about what else this machine has to do."""
 _MARK = 16
 """Last bytes of a chunk that are compared to tell whether it is on the disk: they are written last."""
 
@@ -54,7 +52,7 @@ class LabAgent(Agent):
 
     def start(self, wrapper: Sequence[str] = ()) -> None:
         """Run it on its host, perhaps under another program; its log goes to a file."""
-        command = [*UNDISTURBED, *wrapper, *COMMAND, "-c", str(self.config), "run"]
+        command = [*wrapper, *COMMAND, "-c", str(self.config), "run"]
         with (self.directory / "log").open("ab") as stream:
             self.executed = time.monotonic()
             self.process = self.lab.popen(self.host, command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)

@@ -16,8 +16,8 @@ from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
 
 from edgecache.adapters.coap.buckets import Buckets, TokenBucket
 from edgecache.adapters.coap.framing import TOKEN_BYTES_MAX
+from edgecache.adapters.coap.journal import Journal
 from edgecache.adapters.coap.listening import bind
-from edgecache.adapters.coap.switchboard import Journal
 from edgecache.model.errors import ConfigError
 
 RATE, BURST = 1000.0, 4000.0

@@ -15,10 +15,10 @@ from aiocoap.numbers import codes
 
 from edgecache.adapters.coap.blockwise import Block, Snapshot, Snapshots, block_response, valid
 from edgecache.adapters.coap.framing import Option
+from edgecache.adapters.coap.journal import Journal
 from edgecache.adapters.coap.leafsource import LeafReading, LeafSource
 from edgecache.adapters.coap.linkformat import CONTENT_LINK_FORMAT, WELL_KNOWN, Link, render
 from edgecache.adapters.coap.observers import Observers
-from edgecache.adapters.coap.switchboard import Journal
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import EdgecacheError, NotFound, UsageError
 from edgecache.model.ids import BlobId, NodeId, blob_id_to_bytes, parse_blob_id, parse_node_id

@@ -17,9 +17,9 @@ import asyncio
 from aiocoap import Context
 
 from edgecache.adapters.coap.datagrams import open_leaf_socket
+from edgecache.adapters.coap.journal import Journal
 from edgecache.adapters.coap.leafsite import LeafSite
 from edgecache.adapters.coap.leafsource import LeafSource
-from edgecache.adapters.coap.switchboard import Journal
 
 LIBRARY_LOGGER = "coap-server"
 

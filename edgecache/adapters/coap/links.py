@@ -13,9 +13,10 @@ from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.dialling import Dialler
 from edgecache.adapters.coap.exchange import Exchange
+from edgecache.adapters.coap.journal import Journal
 from edgecache.adapters.coap.listening import bind_tcp
 from edgecache.adapters.coap.site import MeshSite
-from edgecache.adapters.coap.switchboard import Journal, Switchboard
+from edgecache.adapters.coap.switchboard import Switchboard
 from edgecache.core.vocabulary import LinkId
 from edgecache.model.errors import TimedOut, Unreachable
 from edgecache.model.ids import BlobId, Digest, NodeId

@@ -6,13 +6,13 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
 
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.exchange import Exchange
 from edgecache.adapters.coap.framing import Frame
 from edgecache.adapters.coap.hub import Phase
+from edgecache.adapters.coap.journal import Journal
 from edgecache.core.vocabulary import LinkId
 from edgecache.model.errors import Denied, EdgecacheError, LocalProtocolError, Refused
 from edgecache.model.ids import NodeId
@@ -25,14 +25,6 @@ RECEIVE_BYTES = 256 * 1024
 
 SWEEP_SECONDS = 0.5
 """How late an overdue connection is noticed at most."""
-
-
-class Journal(Protocol):
-    """Rate-limited log lines, one per cause."""
-
-    def warning(self, cause: str, text: str) -> None:
-        """Something a person should look at."""
-        ...
 
 
 class Switchboard:
