@@ -7,6 +7,8 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 export PYTHON
+# Agents are started by the dozen: compiling every module at each start would take longer than the tests.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test check soak venv packages clean
 .NOTPARALLEL:

@@ -294,6 +294,10 @@ class Device:
         self._puts[request] = (info, pinned)
         self.deliver(v.PutWanted(request, info.size))
 
+    def measure(self, series: str, value: bytes) -> None:
+        """A new reading of this device."""
+        self.deliver(v.OwnEntriesChanged({f"r/{series}": value}))
+
     def _admitted(self, effect: v.PutAdmitted) -> None:
         info, pinned = self._puts.pop(effect.request)
         if not effect.refusal:

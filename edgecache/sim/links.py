@@ -24,6 +24,8 @@ SLICE_SECONDS = 0.1
 CONTROL_QUEUE_BYTES = 1024 * 1024
 """Control bytes that may wait for one uplink or one stalled link; beyond, the connection is given up."""
 
+FIN_BYTES = 60
+
 AT_ONCE = 0.001
 """What leaves within a millisecond has left: whether a cable is pulled meanwhile is not looked at."""
 
@@ -35,7 +37,6 @@ class _Bulk:
     size: int
     link: Link
     sent: Arrival
-    dropped: Arrival
 
 
 class Uplink:
@@ -75,19 +76,24 @@ class Uplink:
         whole = max(SLICE_BYTES, self.rate * SLICE_SECONDS) / self.rate
         return min(whole - (self._world.now - self._began) % whole, self._current.size / self.rate)
 
-    def bulk(self, size: int, link: Link, sent: Arrival, dropped: Arrival) -> None:
-        """Queue bulk: `sent` is called when its last byte has left, `dropped` when the link closed before its turn."""
+    def bulk(self, size: int, link: Link, sent: Arrival) -> None:
+        """Queue bulk: `sent` is called when its last byte has left; never when the link closes before."""
         self.bulk_bytes += size
-        self._queue.append(_Bulk(size, link, sent, dropped))
+        self._queue.append(_Bulk(size, link, sent))
         if self._current is None:
+            self._next()
+
+    def forget(self, link: Link) -> None:
+        """Its connection is closed: what waits for it, or is under way, is gone."""
+        kept = [bulk for bulk in self._queue if bulk.link is not link]
+        self.bulk_bytes -= sum(bulk.size for bulk in self._queue) - sum(bulk.size for bulk in kept)
+        self._queue = deque(kept)
+        if self._current is not None and self._current.link is link:
+            self.bulk_bytes -= self._current.size
             self._next()
 
     def _next(self) -> None:
         self._current = None
-        while self._queue and self._queue[0].link.lost:
-            bulk = self._queue.popleft()
-            self.bulk_bytes -= bulk.size
-            self._world.at(self._world.now, bulk.dropped)
         if self._queue:
             self._current = bulk = self._queue.popleft()
             self._began = max(self._world.now, self._control_free)
@@ -154,6 +160,8 @@ class End:
 
     endpoint: Endpoint
     open: bool = True
+    dead: bool = False
+    """Its process or its device is gone, and what it had still to send."""
     heard_at: Instant = 0.0
     arrived: Instant = 0.0
     """When the last byte so far arrives here: nothing overtakes it."""
@@ -183,11 +191,6 @@ class Link:
     def ends(self) -> tuple[End, ...]:
         """Both sides; the one that dialled first."""
         return tuple(self._ends.values())
-
-    @property
-    def lost(self) -> bool:
-        """Whether an end has closed."""
-        return not all(end.open for end in self._ends.values())
 
 
 class Network:
@@ -241,22 +244,24 @@ class Network:
             self._world.at(leaves, self._travel, link, sender, size, False, arrival, leaves)
 
     def send_bulk(self, link: Link, sender: Endpoint, size: int, arrival: Arrival, sent: Arrival) -> None:
-        """Bulk: waits behind control; `sent` is called when it has left the sender, or when it never will."""
+        """Bulk: waits behind control; `sent` is called when it has left the sender."""
 
         def leave() -> None:
             self._travel(link, sender, size, True, arrival, self._world.now)
             sent()
 
         if link.end(sender).open:
-            sender.uplink.bulk(size, link, leave, sent)
+            sender.uplink.bulk(size, link, leave)
 
-    def _travel(self, link: Link, sender: Endpoint, size: int, bulk: bool, arrival: Arrival, leaves: Instant) -> None:
+    def _travel(
+        self, link: Link, sender: Endpoint, size: int, bulk: bool, arrival: Arrival, leaves: Instant
+    ) -> None:
         here, there = link.end(sender), link.other(sender)
-        if not here.open:
+        if here.dead:
             return
         if not self.reachable(sender, there.endpoint):
             here.stalled.append((size, bulk, arrival))
-            if sum(one for one, is_bulk, _ in here.stalled if not is_bulk) > CONTROL_QUEUE_BYTES:
+            if here.open and sum(one for one, is_bulk, _ in here.stalled if not is_bulk) > CONTROL_QUEUE_BYTES:
                 self.lose(link, sender, CloseReason.BROKEN, "send queue is full")
             return
         earliest = leaves + self.delay(sender, there.endpoint)
@@ -279,21 +284,18 @@ class Network:
         if not end.open:
             return
         end.open = False
-        end.stalled.clear()
+        endpoint.uplink.forget(link)
         if not link.other(endpoint).open:
             self._links.pop(link.id, None)
         endpoint.link_lost(link, reason, detail)
 
-    def close(self, link: Link, closer: Endpoint, reason: CloseReason, farewell: int = 0) -> None:
-        """Close one end; the other hears the reason after all that was sent before, if the network carries it."""
-        if not link.end(closer).open:
-            return
-        there = link.other(closer)
+    def close(self, link: Link, closer: Endpoint, reason: CloseReason) -> None:
+        """Close one end. The other hears a planned reason after all control that was sent before; of an unplanned end
+        it hears at once, or if the network does not carry it, by sending."""
         told = reason if reason.planned else CloseReason.BROKEN
-        if self.reachable(closer, there.endpoint):
-            leaves = closer.uplink.control(farewell) if farewell else self._world.now
-            there.arrived = max(there.arrived, leaves + self.delay(closer, there.endpoint))
-            self._world.at(there.arrived, self._end, link, there.endpoint, told, "closed by the peer")
+        there = link.other(closer).endpoint
+        if reason.planned or self.reachable(closer, there):
+            self.send(link, closer, FIN_BYTES, lambda: self._end(link, there, told, "closed by the peer"))
         self._end(link, closer, reason, "")
 
     def lose(self, link: Link, endpoint: Endpoint, reason: CloseReason, detail: str) -> None:
@@ -305,9 +307,9 @@ class Network:
         for link in list(self._links.values()):
             if not any(end.endpoint is gone for end in link.ends):
                 continue
-            link.end(gone).open = False
-            link.end(gone).stalled.clear()
-            there = link.other(gone)
+            here, there = link.end(gone), link.other(gone)
+            here.open, here.dead = False, True
+            here.stalled.clear()
             if not there.open:
                 self._links.pop(link.id, None)
             elif not silently and self.reachable(gone, there.endpoint):

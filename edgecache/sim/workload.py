@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from edgecache.core.vocabulary import OwnEntriesChanged
 from edgecache.model.ids import BlobId
 from edgecache.sim.checkers import Violation
 from edgecache.sim.device import Device
@@ -56,7 +55,7 @@ def measure(indexes: Sequence[int], series: str, value: float) -> Happening:
 
     def happen(mesh: VirtualMesh, rng: Random) -> None:
         for index in indexes:
-            mesh.devices[index].deliver(OwnEntriesChanged({f"r/{series}": f"{value}".encode()}))
+            mesh.devices[index].measure(series, f"{value}".encode())
 
     return happen
 

@@ -106,8 +106,7 @@ class Chunks:
         synced = []
         for held in blobs:
             try:
-                if held.fresh:
-                    self._sync_data(held)
+                self.sync_data(held)
             except StoreError as error:
                 failure = failure or error
             if held.unmapped:
@@ -117,7 +116,10 @@ class Chunks:
         if failure is not None:
             raise failure
 
-    def _sync_data(self, held: Held) -> None:
+    def sync_data(self, held: Held) -> None:
+        """Make the bytes of one blob and the name of its file durable, not the map."""
+        if not held.fresh:
+            return
         path = self._layout.data(held.info.blob)
         try:
             with self._open.use(path, write=True) as descriptor:

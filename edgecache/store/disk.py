@@ -9,7 +9,7 @@ What is acknowledged, and what stands behind it:
 
     put_chunk      the bytes are written; after a kill, recovery hashes what the map does not name
     flush          bytes synced, then the name of the file, then the map, with the blob's row and pages before it
-    verify_whole   all of that, then a durable `complete`
+    verify_whole   bytes and name synced, then a durable `complete`, with the blob's row and pages before it
     commit         draft synced, renamed, name synced, then a durable row; a file without a row goes at the next start
     remove         a durable deletion, then the file goes
 """
@@ -221,7 +221,7 @@ class DiskStore(Remembered):
         with self._lock:
             held = self._get(blob)
             _require_all(held)
-            self.flush()
+            self._chunks.sync_data(held)
             self._index.set_complete(blob)
             held.unmapped.clear()
             held.verified = held.shown.have

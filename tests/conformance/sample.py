@@ -9,12 +9,16 @@ from edgecache.model.content import CHUNK_BYTES, BlobInfo
 from edgecache.ports import ChunkStore, StoredBlob
 from edgecache.wire.manifest import ManifestBuilder, info_of
 
+PIECE = 64 * 1024 * 1024
+"""randbytes() makes no more than 256 MiB at once."""
+
 
 class Sample:
     """Random bytes of a given size and seed; the same arguments make the same blob."""
 
     def __init__(self, size: int, seed: int = 0) -> None:
-        self.content = random.Random(seed).randbytes(size)
+        source = random.Random(seed)
+        self.content = b"".join(source.randbytes(min(PIECE, size - at)) for at in range(0, size, PIECE))
         manifest = ManifestBuilder()
         for at in range(0, size, CHUNK_BYTES):
             manifest.update(memoryview(self.content)[at : at + CHUNK_BYTES])

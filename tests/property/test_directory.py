@@ -200,6 +200,7 @@ def test_records_keep_their_bounds_and_their_indexes_agree(
         assert kept == {key: value[0] for key, value in latest.items()}
         assert len(records) == len(kept) <= config.records_max
         blobs, nodes = [blob for blob, _ in kept], [node for _, node in kept]
+        assert set(records._by_node) == set(nodes)
         assert len(set(blobs)) <= config.blobs_max
         assert all(blobs.count(blob) <= config.claims_per_blob for blob in blobs)
         assert all(nodes.count(node) <= config.claims_per_node for node in nodes)

@@ -48,3 +48,70 @@ def test_three_fetch_at_once(make_mesh: MakeMesh, tmp_path: Path, figure: Figure
             copy = tmp_path / f"{agent.name}.copy"
             agent.command("get", blob, "-o", str(copy))
             assert copy.read_bytes() == content
+
+
+class Cut:
+    """Three fetch from a slow publisher, whose cable is pulled when they lack exactly `lacking` chunks together."""
+
+    def __init__(self, mesh: Mesh, blob: str, content: bytes, lacking: int) -> None:
+        self.publisher, *self.others = mesh
+        self.blob, self.content = blob, content
+        self.chunks = -(-len(content) // CHUNK_BYTES)
+        self.gets = [Following(agent, blob) for agent in self.others]
+        eventually("the moment to cut", lambda: len(self.missing()) <= lacking, 30.0, pause=0.01)
+        self.publisher.lab.carrier(self.publisher.host, up=False)
+
+    def missing(self) -> set[int]:
+        """Chunks that none of the three has."""
+        return set(range(self.chunks)).difference(*(agent.on_disk(self.blob, self.content) for agent in self.others))
+
+    def finish(self, timeout: float) -> None:
+        """All three get it whole."""
+        for get in self.gets:
+            assert get.done(timeout)["sha256"] == sha256(self.content)
+            assert get.agent.content(self.blob) == self.content
+
+
+def test_the_publisher_is_cut_off_when_the_others_have_it_all_together(
+    make_mesh: MakeMesh, tmp_path: Path, figure: Figure
+) -> None:
+    """None of them has all of it, but each chunk is with one of them: that is enough."""
+    content = sample(2, 12 * MIB)
+    with NetLab(4) as lab:
+        mesh = make_mesh(lab, range(4), limits={"upload": "10Mbit/s"})
+        mesh[0].configure({"limits": {"upload": "60Mbit/s"}})
+        mesh.start()
+        mesh.meet()
+
+        cut = Cut(mesh, published(mesh[0], tmp_path, content), content, lacking=0)
+
+        held = [len(agent.on_disk(cut.blob, content)) for agent in cut.others]
+        figure("had when the cable was cut", f"{held} of {cut.chunks} chunks")
+        assert all(count < cut.chunks for count in held), f"cut too late: {held} of {cut.chunks}"
+        cut.finish(30.0)
+
+
+def test_the_publisher_is_cut_off_with_the_last_chunk(make_mesh: MakeMesh, tmp_path: Path, figure: Figure) -> None:
+    """They say which chunk is nowhere, wait for it, and finish when the cable is back."""
+    content = sample(3, 10 * CHUNK_BYTES)
+    with NetLab(4) as lab:
+        mesh = make_mesh(lab, range(4))
+        mesh[0].configure({"limits": {"upload": "4Mbit/s"}})
+        mesh.start()
+        mesh.meet()
+
+        cut = Cut(mesh, published(mesh[0], tmp_path, content), content, lacking=1)
+        (missing,) = cut.missing()
+
+        def all_say_so() -> bool:
+            return all(get.progress["missing_nowhere"] == [missing] for get in cut.gets)
+
+        seconds = eventually(f"all say that chunk {missing} is nowhere", all_say_so, 20.0)
+        figure("chunk reported as nowhere", f"{seconds:.1f} s after the cut")
+        assert all(get.have == cut.chunks - 1 for get in cut.gets), "they share what they have"
+        assert all(get.is_alive() for get in cut.gets), "they wait"
+
+        mesh[0].lab.carrier(mesh[0].host, up=True)
+        seconds = eventually("all are done", lambda: not any(get.is_alive() for get in cut.gets), 40.0)
+        figure("done", f"{seconds:.1f} s after the cable is back")
+        cut.finish(1.0)

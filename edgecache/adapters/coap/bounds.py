@@ -56,7 +56,8 @@ class LinkBounds:
     """For a whole message, however it trickles: 256 KiB at 17 kbit/s."""
 
     control_queue_bytes: int = 2 * 1024 * 1024
-    """One-way messages that wait to be sent; a peer that is further behind is dropped. A whole site's state is less."""
+    """What waits to be sent besides chunks and manifests, with 256 bytes for each message; a peer further behind
+    is dropped. The whole state of a site of 100 nodes is less."""
 
     requests_beside_window: int = 8
     """Manifest requests in progress besides the hello's window of chunk requests."""

@@ -9,7 +9,6 @@ and one hello each way. Each phase has a deadline, which the owner's sweep enfor
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from functools import partial
 
@@ -21,6 +20,8 @@ from edgecache.adapters.coap.framing import Code, Frame
 from edgecache.adapters.coap.greeting import check_hello, diagnostic
 from edgecache.adapters.coap.hub import Hub, Phase
 from edgecache.adapters.coap.inbox import too_large
+from edgecache.adapters.coap.sendqueue import Outgoing, Rank
+from edgecache.adapters.coap.signalling import OUR_CSM, Pings, abort, check_csm
 from edgecache.adapters.coap.stream import SecureStream
 from edgecache.core.vocabulary import LinkId
 from edgecache.model.errors import Denied, EdgecacheError, MalformedMessage, Refused, TimedOut, Unreachable
@@ -30,14 +31,11 @@ from edgecache.wire import codec, paths
 from edgecache.wire.messages import Goodbye, Hello, Message
 
 HELLO_TOKEN = b"hello"
-PING_TOKEN_BYTES = 4
+MESSAGE_OVERHEAD = 256
+"""What a queued message costs besides its bytes."""
+
 HOLD_SECONDS = 0.1
 """Pause of reading when a peer sends more messages than it may."""
-
-_CSM = f.head(
-    Code.CSM, b"", f.encode_options(((f.CsmOption.MAX_MESSAGE_SIZE, f.uint(b.RESPONSE_MESSAGE_BYTES)),
-                                     (f.CsmOption.BLOCK_WISE_TRANSFER, b""))), 0
-)
 
 
 class Connection:
@@ -64,8 +62,8 @@ class Connection:
         self._rate = TokenBucket(hub.bounds.control_rate, hub.bounds.control_burst, self.born)
         self._forgiven = TokenBucket(1 / 60, hub.bounds.malformed_burst, self.born)
         self._goodbye: CloseReason | None = None
-        self._posted = 0
-        self._pings: dict[bytes, asyncio.Future[None]] = {}
+        self._owed = 0
+        self._pings = Pings(self._loop)
         self.in_progress: set[bytes] = set()
         """Tokens of the peer's requests that are not answered to the last byte."""
         self.window = 0
@@ -88,7 +86,7 @@ class Connection:
     def connected(self, source: str, port: int) -> bool:
         """TCP is up."""
         self.source, self.port = source, port
-        return self.dialled or self._hub.admit(self)
+        return self._hub.admit(self)
 
     def secured(self, certificate: bytes) -> None:
         """TLS is up; now we know whom with."""
@@ -96,7 +94,7 @@ class Connection:
         if self._expected is not None and self.peer != self._expected:
             raise Refused(f"that address is now {self.peer}'s", hint="its address was given to another node")
         self._enter(Phase.CSM)
-        self.stream.send(_CSM)
+        self.say(OUR_CSM)
         if not self.authenticated.done():
             self.authenticated.set_result(None)
 
@@ -135,10 +133,9 @@ class Connection:
         """The stream ended or the peer broke a rule."""
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
-        known = self.phase not in (Phase.TLS,)
-        if isinstance(error, MalformedMessage) and known:
+        if isinstance(error, MalformedMessage) and self.phase is not Phase.TLS:
             self._hub.warn("link-malformed", f"{self._who()} broke the protocol: {error}; link closed")
-            self._signal(Code.ABORT, b"", b"", error.message.encode())
+            self.say(abort(error), rank=Rank.URGENT)
             self._end(CloseReason.BROKEN, error.message, error)
             self.stream.finish()
             return
@@ -201,9 +198,10 @@ class Connection:
         self._enter(Phase.CLOSING)
         self.reason, self.detail = reason, detail
         cause = error or Unreachable(detail or "the link was closed")
-        for fate in (self.authenticated, self.opened, *self._pings.values()):
+        for fate in (self.authenticated, self.opened):
             if not fate.done():
                 fate.set_exception(cause)
+        self._pings.fail(cause)
         self._hub.leaving(self)
 
     def _who(self) -> str:
@@ -211,22 +209,20 @@ class Connection:
 
     # ---- signalling
 
-    def _signal(self, code: Code, token: bytes, options: bytes = b"", payload: bytes = b"") -> None:
-        self.stream.send(f.head(code, token, options, len(payload)), payload, urgent=True)
-
     def _signalled(self, frame: Frame) -> None:
-        if self.phase is Phase.CSM and frame.code != Code.CSM:
-            raise MalformedMessage("no CSM before the first message")
         if frame.code == Code.CSM:
-            self._settled(frame)
+            check_csm(frame)
+            if self.phase is Phase.CSM:
+                self._enter(Phase.HELLO)
             return
+        if self.phase is Phase.CSM:
+            raise MalformedMessage("no CSM before the first message")
         if any(number & 1 for number, _ in frame.options):
             raise MalformedMessage("a critical signalling option that is unknown here")
         if frame.code == Code.PING:
-            self._signal(Code.PONG, frame.token)
+            self.say(f.head(Code.PONG, frame.token, b"", 0), rank=Rank.URGENT)
         elif frame.code == Code.PONG:
-            if (waiting := self._pings.pop(frame.token, None)) is not None and not waiting.done():
-                waiting.set_result(None)
+            self._pings.answered(frame.token)
         elif frame.code == Code.RELEASE:
             self._goodbye = self._goodbye or CloseReason.GOODBYE
             raise Unreachable("released by the peer")
@@ -235,35 +231,11 @@ class Connection:
         else:
             raise MalformedMessage(f"unknown signalling code {f.code_text(frame.code)}")
 
-    def _settled(self, frame: Frame) -> None:
-        largest = 1152
-        for number, value in frame.options:
-            if number == f.CsmOption.MAX_MESSAGE_SIZE:
-                largest = int.from_bytes(value[:8], "big")
-            elif number & 1:
-                self._signal(Code.ABORT, b"", f.encode_options(((f.ABORT_BAD_CSM_OPTION, f.uint(number)),)))
-                raise Refused(f"critical CSM option {number} is unknown here")
-        if largest < b.PEER_MESSAGE_BYTES_MIN:
-            raise MalformedMessage(f"it takes messages of {largest} bytes, a chunk needs {b.PEER_MESSAGE_BYTES_MIN}")
-        if self.phase is Phase.CSM:
-            self._enter(Phase.HELLO)
-
     async def ping(self, timeout: float) -> float:
-        """Round trip in seconds (RFC 8323 section 5.4); raises TimedOut or Unreachable."""
+        """Round trip in seconds; raises TimedOut or Unreachable."""
         if self.phase is not Phase.OPEN:
             raise Unreachable("the link is closed")
-        token = os.urandom(PING_TOKEN_BYTES)
-        self._pings[token] = answer = self._loop.create_future()
-        began = self._loop.time()
-        self._signal(Code.PING, token)
-        try:
-            async with asyncio.timeout(timeout):
-                await answer
-        except TimeoutError as error:
-            raise TimedOut(f"no answer to a ping in {timeout:g} s") from error
-        finally:
-            self._pings.pop(token, None)
-        self.rtt = self._loop.time() - began
+        self.rtt = await self._pings.ping(partial(self.say, rank=Rank.URGENT), timeout)
         return self.rtt
 
     # ---- the hello
@@ -271,7 +243,7 @@ class Connection:
     def greet(self) -> None:
         """The dialler speaks first; once, and `opened` tells how it went."""
         payload = codec.encode(self._hub.hello())
-        self.stream.send(post_head(paths.NODE, HELLO_TOKEN, len(payload), one_way=False), payload)
+        self.say(post_head(paths.NODE, HELLO_TOKEN, len(payload), one_way=False), payload, rank=Rank.CONTROL)
 
     def _greeted(self, frame: Frame) -> None:
         if not self.dialled:
@@ -310,9 +282,10 @@ class Connection:
     def _open(self, hello: Hello) -> None:
         self._enter(Phase.OPEN)
         self.window = self._hub.hello().limits.window + self._hub.bounds.requests_beside_window
-        self._hub.opened(self, hello)
         if not self.opened.done():
+            # Before anybody is told: a link that is closed at once, as one of two, was a dial that succeeded.
             self.opened.set_result(None)
+        self._hub.opened(self, hello)
 
     # ---- control messages
 
@@ -321,18 +294,23 @@ class Connection:
         if self.phase is not Phase.OPEN:
             return False
         payload = codec.encode(message)
-        if self._posted + len(payload) > self._hub.bounds.control_queue_bytes:
-            self._hub.warn("link-slow", f"{self._who()} does not take what we send; link closed")
-            self._end(CloseReason.BROKEN, "does not take what we send")
-            self.stream.cut()
-            return False
-        self._posted += len(payload)
-        start = post_head(paths.path_of(message), b"", len(payload), one_way=True)
-        self.stream.send(start, payload, partial(self._post_left, len(payload)))
-        return True
+        self.say(post_head(paths.path_of(message), b"", len(payload), one_way=True), payload)
+        return self.phase is Phase.OPEN
 
-    def _post_left(self, size: int) -> None:
-        self._posted -= size
+    def say(self, head: bytes, payload: bytes = b"", rank: Rank | None = None) -> None:
+        """Send anything but a response that the window bounds; a peer that takes too little of it is dropped."""
+        cost = len(head) + len(payload) + MESSAGE_OVERHEAD
+        if self._owed + cost > self._hub.bounds.control_queue_bytes:
+            if self.phase is not Phase.CLOSING:
+                self._hub.warn("link-slow", f"{self._who()} does not take what we send; link closed")
+                self._end(CloseReason.BROKEN, "does not take what we send")
+                self.stream.cut()
+            return
+        self._owed += cost
+        self.stream.send(Outgoing(head, payload, partial(self._paid, cost), rank))
+
+    def _paid(self, cost: int) -> None:
+        self._owed -= cost
 
     def _posted_to_us(self, frame: Frame) -> None:
         post = Post((), 0)
@@ -340,7 +318,7 @@ class Connection:
             post = parse_post(frame)
             message = codec.decode(frame.payload)
             if isinstance(message, Hello) or paths.path_of(message) != post.path:
-                raise MalformedMessage(f"a {type(message).__name__} for /{'/'.join(post.path)}")
+                raise MalformedMessage(f"a {type(message).__name__} that does not belong there")
         except MalformedMessage as error:
             code = Code.BAD_OPTION if isinstance(error, UnknownOption) else Code.BAD_REQUEST
             if post.wants(code):
@@ -359,4 +337,4 @@ class Connection:
             raise MalformedMessage(f"too many malformed messages, the last: {what}")
 
     def _reply(self, frame: Frame, code: Code, payload: bytes = b"") -> None:
-        self.stream.send(f.head(code, frame.token, b"", len(payload)), payload)
+        self.say(f.head(code, frame.token, b"", len(payload)), payload, rank=Rank.CONTROL)

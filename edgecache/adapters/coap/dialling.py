@@ -85,10 +85,11 @@ class Dialler:
         except EdgecacheError as error:
             connection.evict(error.message)
             raise _at(address, error) from error
-        except OSError as error:
-            connection.evict(str(error))
-            # The event loop puts the address into strerror; the number says what happened.
-            text = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        except (OSError, ValueError) as error:
+            # A host that is no host at all is a ValueError. The event loop puts the address into strerror.
+            number = error.errno if isinstance(error, OSError) else None
+            text = os.strerror(number) if number and number > 0 else str(error)
+            connection.evict(text)
             raise Unreachable(f"{address}: {text}") from error
         except asyncio.CancelledError:
             connection.evict("another address was faster")

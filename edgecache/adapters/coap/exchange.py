@@ -18,6 +18,7 @@ from edgecache.adapters.coap import framing as f
 from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.framing import Code, Frame
 from edgecache.adapters.coap.hub import Phase
+from edgecache.adapters.coap.sendqueue import Outgoing
 from edgecache.model.errors import MalformedMessage
 
 SCHEME = "coaps+tcp"
@@ -54,11 +55,6 @@ class PeerEndpoint(interfaces.EndpointAddress):
     def uri_base_local(self) -> str:
         """For people."""
         return f"{SCHEME}://{self.hostinfo_local}"
-
-    @property
-    def authenticated_claims(self) -> tuple[str, ...]:
-        """What TLS has proved."""
-        return (f"node:{self.connection.peer}",)
 
     @property
     def blockwise_key(self) -> PeerEndpoint:
@@ -111,7 +107,7 @@ class Exchange(interfaces.TokenInterface):
             message.opt.no_response = None
             sent = _answered(connection, token, sent)
         payload = message.payload
-        connection.stream.send(f.head(code, token, message.opt.encode(), len(payload)), payload, sent)
+        connection.stream.send(Outgoing(f.head(code, token, message.opt.encode(), len(payload)), payload, sent))
 
     async def fill_or_recognize_remote(self, message: Message) -> bool:
         """Only remotes that `endpoint` gave out; nothing is dialled by URI."""
@@ -134,12 +130,12 @@ class Exchange(interfaces.TokenInterface):
         """A request of the peer; beyond its window it is refused with 5.03."""
         if frame.token not in connection.in_progress and len(connection.in_progress) >= connection.window:
             options = f.encode_options(((f.Option.MAX_AGE, f.uint(BUSY_SECONDS)),))
-            connection.stream.send(f.head(Code.SERVICE_UNAVAILABLE, frame.token, options, 0))
+            connection.say(f.head(Code.SERVICE_UNAVAILABLE, frame.token, options, 0))
             return
         try:
             message = _message(frame)
         except UnicodeDecodeError:
-            connection.stream.send(f.head(Code.BAD_OPTION, frame.token, b"", 0))
+            connection.say(f.head(Code.BAD_OPTION, frame.token, b"", 0))
             return
         connection.in_progress.add(frame.token)
         message.remote = self.endpoint(connection)

@@ -12,9 +12,6 @@ TOKEN_BYTES_MAX = 8
 OPTIONS_MAX = 64
 """Options of one message; ours have at most a dozen."""
 
-HEAD_BYTES_MAX = 6
-"""First byte, extended length, code: what `measure` needs at most."""
-
 _PAYLOAD_MARKER = 0xFF
 
 
@@ -78,10 +75,6 @@ class Frame:
     def code_class(self) -> int:
         """0 request, 2, 4 and 5 response, 7 signalling."""
         return self.code >> 5
-
-    def first(self, number: int) -> bytes | None:
-        """Value of the first option of this number."""
-        return next((value for n, value in self.options if n == number), None)
 
 
 def code_text(code: int) -> str:

@@ -32,7 +32,7 @@ class Hub(Protocol):
     receive_buffer: memoryview
 
     def admit(self, connection: Connection) -> bool:
-        """Whether an inbound connection may stay."""
+        """Take a connection into the table; False when it may not stay."""
         ...
 
     def identify(self, certificate: bytes) -> NodeId:

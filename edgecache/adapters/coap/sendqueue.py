@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from enum import Enum
 
 CONTROL_PAYLOAD_MAX = 4 * 1024
 """A larger payload counts as bulk: it would delay control itself."""
@@ -12,13 +13,24 @@ RECORD_BYTES = 16 * 1024
 """Control messages are joined up to one TLS record."""
 
 
+class Rank(Enum):
+    """What goes before what; by the size of the payload where the sender does not say."""
+
+    URGENT = "urgent"
+    CONTROL = "control"
+    BULK = "bulk"
+
+
 class Outgoing:
     """One message to be sent."""
 
-    __slots__ = ("head", "payload", "sent")
+    __slots__ = ("head", "payload", "rank", "sent")
 
-    def __init__(self, head: bytes, payload: bytes, sent: Callable[[], None] | None) -> None:
+    def __init__(
+        self, head: bytes, payload: bytes, sent: Callable[[], None] | None = None, rank: Rank | None = None
+    ) -> None:
         self.head, self.payload, self.sent = head, payload, sent
+        self.rank = rank or (Rank.BULK if len(payload) > CONTROL_PAYLOAD_MAX else Rank.CONTROL)
 
     @property
     def size(self) -> int:
@@ -41,12 +53,12 @@ class SendQueue:
     def __bool__(self) -> bool:
         return self.bytes > 0
 
-    def put(self, message: Outgoing, *, urgent: bool = False) -> None:
-        """Append to its class; `urgent` goes before all control."""
+    def put(self, message: Outgoing) -> None:
+        """Append to its rank."""
         self.bytes += message.size
-        if len(message.payload) > CONTROL_PAYLOAD_MAX:
+        if message.rank is Rank.BULK:
             self._bulk.append(message)
-        elif urgent:
+        elif message.rank is Rank.URGENT:
             self._control.appendleft(message)
         else:
             self._control.append(message)

@@ -13,6 +13,7 @@ from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.framing import Frame
 from edgecache.adapters.coap.inbox import Inbox
 from edgecache.adapters.coap.pacing import SocketState, TcpGauge
+from edgecache.adapters.coap.sendqueue import Outgoing
 from edgecache.adapters.coap.tls import TlsStream, failure_text
 from edgecache.adapters.coap.writer import LinkWriter
 from edgecache.model.errors import Denied, EdgecacheError, Unreachable
@@ -202,12 +203,10 @@ class SecureStream(asyncio.BufferedProtocol):
 
     # ---- sending
 
-    def send(
-        self, head: bytes, payload: bytes = b"", sent: Callable[[], None] | None = None, *, urgent: bool = False
-    ) -> None:
-        """Queue a message; `sent` is called once: when its last byte went to the socket layer, or never will."""
+    def send(self, message: Outgoing) -> None:
+        """Queue a message; its `sent` is called once: when its last byte went to the socket layer, or never will."""
         assert self._writer is not None, "nothing is sent before TLS is up"
-        self._writer.send(head, payload, sent, urgent=urgent)
+        self._writer.send(message)
 
     @property
     def queued(self) -> int:

@@ -58,13 +58,13 @@ class LinkWriter:
         """Bytes a second, as measured; 0 when never."""
         return self._goodput.rate
 
-    def send(self, head: bytes, payload: bytes, sent: Callable[[], None] | None, *, urgent: bool = False) -> None:
-        """Queue a message; `sent` is called once: when its last byte went to the socket layer, or never will."""
+    def send(self, message: Outgoing) -> None:
+        """Queue a message; its `sent` is called once: when its last byte went to the socket layer, or never will."""
         if self._closed:
-            if sent is not None:
-                self._loop.call_soon(sent)
+            if message.sent is not None:
+                self._loop.call_soon(message.sent)
             return
-        self._queue.put(Outgoing(head, payload, sent), urgent=urgent)
+        self._queue.put(message)
         self.pump()
 
     def flush_tls(self) -> None:
@@ -85,7 +85,7 @@ class LinkWriter:
 
     def pump(self) -> None:
         """Send as much as may be sent now."""
-        while self._queue and not self._blocked and not self._closed:
+        while self._queue and not self._blocked and not self._closed and not self._transport.is_closing():
             if self._credit < ROOM_MIN:
                 self._credit = self._room()
             if self._credit < ROOM_MIN:

@@ -114,7 +114,8 @@ class Announcer:
             self._pending[home].pop(blob, None)
             if not self._pending[home]:
                 del self._pending[home]
-        for home in holding.told | dict.fromkeys(node for _, node in holding.homes):  # who may know from an earlier boot
+        present = dict.fromkeys(node for _, node in holding.homes)  # they may know of it from an earlier boot
+        for home in holding.told | present:
             if home != self._around.me.node:
                 self._pending.setdefault(home, {})[blob] = holding.info.chunks
 

@@ -23,14 +23,16 @@ class ServingConfig:
     quantum: int = CHUNK_BYTES
     """Bytes that one round of the deficit round-robin adds to each asker (Shreedhar and Varghese 1995). At least the
     largest unit, so that each round serves everybody; larger would be coarser."""
-    slots: int = 48
-    """Units in progress: being read, or in a send queue. More than the links that membership keeps, so that readers
-    that have stalled leave a slot for everybody else."""
     bytes_max: int = 12 * 1024**2
-    """Bytes in progress: bounds the memory of all send queues."""
-    per_asker: int = 2
-    """In progress for one asker while slots are plenty, one when half are taken: one unit is read while the other is
-    sent; a slow reader holds no more than these."""
+    """Bytes in progress, being read or in a send queue: bounds the memory of all links. More than one chunk for each
+    link that membership keeps, so that readers that have stalled leave room for everybody else."""
+    asker_bytes: int = 2 * CHUNK_BYTES
+    """Of these for one asker while less than half is taken, one chunk when more is: one chunk is read while the other
+    is sent; a slow reader holds no more than this."""
+    asker_units: int = 32
+    """Units in progress for one asker: the smallest sensible ones (16 KiB) just fill `asker_bytes`."""
+    slots: int = 1280
+    """Units in progress for all: that many for each link that membership keeps. Bounds the table."""
     idle_after: float = 5.0
     """An asker that has asked for nothing for so long no longer keeps its link busy."""
     peers_max: int = 256
@@ -38,6 +40,6 @@ class ServingConfig:
 
     def __post_init__(self) -> None:
         assert self.quantum >= CHUNK_BYTES, "a unit larger than the quantum would wait more than one round"
-        assert self.bytes_max >= self.per_asker * CHUNK_BYTES
+        assert CHUNK_BYTES <= self.asker_bytes <= self.bytes_max
         assert self.window >= 1
-        assert 1 <= self.per_asker <= self.slots
+        assert 1 <= self.asker_units <= self.slots

@@ -8,8 +8,8 @@ leaves when it was sent:
                    '-- Cancel: refused       '-- UnitWithdrawn, LinkDown: forgotten
 
 Askers take turns by deficit round-robin, counted in bytes, so that small units of slow links and whole chunks of fast
-ones get equal shares. Bounds: the window of each asker, slots and bytes in progress over all, a few slots for
-each, and the upload rate. Only bytes count: what was asked for makes no difference, and nobody is owed anything.
+ones get equal shares. Bounds: the window of each asker, bytes and units in progress over all and for each, and the
+upload rate. Only bytes count: what was asked for makes no difference, and nobody is owed anything.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class _Asker:
     node: NodeId
     queue: deque[UnitAsked] = field(default_factory=deque)
     granted: int = 0
+    bytes: int = 0
+    """Of what is granted."""
     deficit: int = 0
     used: Instant = 0.0
 
@@ -170,6 +172,7 @@ class Serving:
             asker = asker or self._askers.get(unit.peer)
             if asker is not None:
                 asker.granted -= 1
+                asker.bytes -= unit.size
                 asker.used = now
         elif (unit := self._queued.pop(request, None)) is not None:
             asker = asker or self._askers.get(unit.peer)
@@ -201,6 +204,7 @@ class Serving:
             asker.queue.popleft()
             asker.deficit -= unit.size
             asker.granted += 1
+            asker.bytes += unit.size
             if not asker.queue:
                 self._leave_ring(asker)
             del self._queued[unit.request]
@@ -211,16 +215,18 @@ class Serving:
 
     def _next_asker(self) -> _Asker | None:
         """Whose turn it is; None when everybody who waits has enough in progress."""
-        most = self._config.per_asker if len(self._granted) < self._config.slots // 2 else 1
+        config = self._config
+        most = config.asker_bytes if self._bytes < config.bytes_max // 2 else CHUNK_BYTES
         full = 0
         while full < len(self._ring):
             asker = self._ring[0]
-            if asker.granted >= most:
+            size = asker.queue[0].size
+            if asker.bytes + size > most or asker.granted >= config.asker_units:
                 full += 1
-            elif asker.deficit >= asker.queue[0].size:
+            elif asker.deficit >= size:
                 return asker
             else:
-                asker.deficit += self._config.quantum
+                asker.deficit += config.quantum
                 full = 0
             self._ring.rotate(-1)
         return None

@@ -255,7 +255,7 @@ class Chunks:
         peer = neighbour.peer
         match event.reason:
             case FetchFailure.TIMEOUT:
-                peer.strike(now)
+                peer.strike(now, request.size / max(now - request.started, config.timeout_min))
                 out.send(peer.node, Cancel(request.blob, (request.index,)))
             case FetchFailure.CORRUPT:
                 why = f"sent a corrupt chunk {request.index} of {request.blob}"

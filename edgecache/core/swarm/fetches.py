@@ -12,6 +12,7 @@ from edgecache.core.swarm.scoring import Goodput
 from edgecache.core.swarm.seeking import Seeking
 from edgecache.core.swarm.talk import Talk
 from edgecache.core.vocabulary import BlobVerified, FetchFinished, MachineName, Outbox, TimerKey, VerifyBlob
+from edgecache.model.content import BlobInfo
 from edgecache.model.ids import BlobId
 from edgecache.model.instant import Instant
 
@@ -78,6 +79,17 @@ class Fetches:
         self._state.touch(blob.blob)
         out.effect(VerifyBlob(blob.blob))
 
+    def revised(self, blob: Blob, info: BlobInfo, now: Instant, out: Outbox) -> None:
+        """The store holds other chunks of it than we thought: count again, and fetch what is missing."""
+        assert blob.fetch is not None
+        self._chunks.give_up(blob, now, out)
+        self._manifests.cancel(blob, out)
+        self._manifests.known(blob, info)
+        if blob.fetch.phase is Phase.VERIFYING:
+            blob.fetch.phase = Phase.SEEKING
+            self._seeking.begin(blob, now, out)
+        self.proceed(blob, now, out)
+
     def granted(self, blob_id: BlobId) -> None:
         """The store has room."""
         blob = self._state.fetching.get(blob_id)
@@ -121,9 +133,9 @@ class Fetches:
             self.proceed(blob, now, out)
 
     def verified(self, event: BlobVerified, now: Instant, out: Outbox) -> None:
-        """The digest of the whole was checked."""
+        """The digest of the whole was checked; of no interest when the blob was dropped meanwhile."""
         blob = self._state.blobs.get(event.blob)
-        if blob is None:
+        if blob is None or blob.info is None or blob.have.bit_count() < blob.info.chunks:
             return
         if event.ok:
             blob.complete = True

@@ -273,9 +273,7 @@ class Swarm:
             if event.complete:
                 self._fetches.finish(blob, "", now, out)
             else:
-                self._chunks.give_up(blob, now, out)
-                self._manifests.known(blob, event.info)
-                self._fetches.proceed(blob, now, out)
+                self._fetches.revised(blob, event.info, now, out)
         elif event.wanted and not event.complete:
             self._fetches.want(blob_id, now, out)
         if before != blob.have:

@@ -56,9 +56,9 @@ class Goodput:
             self._sample(now)
         self._since = None
 
-    def punish(self) -> None:
-        """Nothing came for a whole time-out."""
-        self.rate = max(self.rate / 2, _SLOWEST)
+    def punish(self, limit: float) -> None:
+        """Nothing came for a whole time-out: the rate was at most `limit`."""
+        self.rate = max(min(self.rate / 2, limit), _SLOWEST)
         self._bytes = 0
 
     def _sample(self, now: Instant) -> None:
@@ -100,7 +100,7 @@ class Peer:
         """Bytes that we may wait for before another chunk is asked for; `handling` seconds pass here after the last
         byte."""
         if not self.goodput.measured:
-            return 2 * CHUNK_BYTES
+            return CHUNK_BYTES
         config = self.config
         pipe = config.window_gain * self.goodput.rate * (self.rtt + config.window_slack + handling)
         ahead = CHUNK_BYTES if self.tier >= 2 else CHUNK_BYTES / 2
@@ -154,9 +154,10 @@ class Peer:
         """Leave it alone for so long, at least."""
         self.cool_until = max(self.cool_until, now + seconds)
 
-    def strike(self, now: Instant) -> None:
-        """It failed us: demoted, and left alone for longer each time in a row."""
-        self.goodput.punish()
+    def strike(self, now: Instant, limit: float = _FASTEST) -> None:
+        """It failed us, and delivered at most `limit` bytes a second: demoted, and left alone for longer each time in
+        a row."""
+        self.goodput.punish(limit)
         self.rest(min(self.config.cool_min * 2.0**self.strikes, self.config.cool_max), now)
         self.strikes = min(self.strikes + 1, 16)
 

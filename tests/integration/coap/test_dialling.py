@@ -123,5 +123,6 @@ async def test_a_stop_ends_dials(mesh: Mesh) -> None:
 @in_mesh
 async def test_a_name_that_resolves_to_nothing(mesh: Mesh) -> None:
     one, two = await mesh.node(bounds=QUICK), await mesh.node()
-    with pytest.raises((Unreachable, TimedOut)):
-        await one.links.dial(two.id, [Address("no-such-host.invalid", 1)])
+    for host in ("no-such-host.invalid", "a" * 100 + ".b", "", "1.2.3.4.5"):
+        with pytest.raises((Unreachable, TimedOut)):
+            await one.links.dial(two.id, [Address(host, 1)])

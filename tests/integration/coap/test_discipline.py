@@ -8,7 +8,7 @@ import ssl
 
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.connection import Connection
-from edgecache.adapters.coap.framing import Code
+from edgecache.adapters.coap.framing import Code, head
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.ids import sha256
 from edgecache.model.peer import Limits
@@ -111,11 +111,25 @@ async def test_a_peer_that_takes_no_control_is_dropped(mesh: Mesh) -> None:
             sent += 1
             if sent % 1000 == 0:
                 await asyncio.sleep(0)
-    assert sent * 40 > 100_000
+    assert sent * (40 + 256) > 90_000
     await node.handler.until(lambda: node.handler.closed)
     await peer.close()
     assert node.handler.closed[0][3] == "does not take what we send"
     assert "link-slow" in node.log.causes()
+
+
+@in_mesh
+async def test_a_peer_that_pings_and_never_listens_is_dropped(mesh: Mesh) -> None:
+    node = await mesh.node(bounds=LinkBounds(control_queue_bytes=100_000, control_rate=1e6, control_burst=1e6))
+    peer = await slow_reader(mesh, node)
+    ping = head(Code.PING, b"tokentok", b"", 0)
+    async with asyncio.timeout(20):
+        while node.handler.open:
+            peer.write(ping * 1000)
+            await asyncio.sleep(0.01)
+    await node.handler.until(lambda: node.handler.closed)
+    assert node.handler.closed[0][3] == "does not take what we send"
+    await peer.close()
 
 
 @in_mesh

@@ -17,6 +17,7 @@ from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.framing import Code
 from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.errors import Unreachable
 from edgecache.model.ids import sha256
 from edgecache.model.peer import CloseReason
 from edgecache.wire.messages import Gossip, StateSummary
@@ -140,6 +141,9 @@ async def test_the_number_of_connections_is_capped(mesh: Mesh) -> None:
     with pytest.raises((ConnectionError, ssl.SSLError)):
         await RawPeer.linked(mesh, node)
     assert len(node.handler.open) == 3
+    friend = await mesh.node()
+    with pytest.raises(Unreachable):
+        await node.links.dial(friend.id, [friend.address])
     await peers[0].close()
     await node.handler.until(lambda: len(node.handler.open) == 2)
     await RawPeer.linked(mesh, node)

@@ -263,6 +263,17 @@ async def test_stop_is_quick_and_says_goodbye(mesh: Mesh) -> None:
 
 
 @in_mesh
+async def test_the_dialler_says_goodbye_too(mesh: Mesh) -> None:
+    one, two = await mesh.pair()
+    await one.links.stop()
+    assert one.handler.closed[0][2] is CloseReason.GOODBYE
+    await two.handler.until(lambda: two.handler.closed)
+    assert two.handler.closed[0][2] is CloseReason.GOODBYE
+    with pytest.raises(Unreachable):
+        await one.links.dial(two.id, [two.address])
+
+
+@in_mesh
 async def test_a_peer_that_never_closes_does_not_hold_up_the_stop(mesh: Mesh) -> None:
     node = await mesh.node()
     await RawPeer.linked(mesh, node)
@@ -282,5 +293,5 @@ async def test_resources_are_listed_for_peers(mesh: Mesh) -> None:
         frame = await peer.frame()
         answers[frame.token] = frame
     assert b'</chunk>;rt="edgecache.chunk";ct=42' in answers[b"a"].payload
-    assert answers[b"a"].first(12) == b"\x28"
+    assert (12, b"\x28") in answers[b"a"].options
     assert answers[b"b"].payload == b'</chunk>;rt="edgecache.chunk";ct=42'

@@ -69,6 +69,17 @@ def test_when_the_next_does_not_take_its_turn_the_one_after_does() -> None:
     assert site.bridges == {site.nodes[2]: 2}
 
 
+def test_more_accusers_do_not_prolong_the_grace() -> None:
+    site = started()
+    before = site.now
+    site.kill(site.nodes[0])
+    for _ in range(6):
+        site.run(0.5)
+        site.everybody_told(site.nodes[0], MemberStatus.SUSPECT)
+    assert site.bridges == {site.nodes[1]: 2}
+    assert site.history[-1][0] - before <= site.config.suspect_grace + site.config.claim_jitter
+
+
 @pytest.mark.parametrize("status", [MemberStatus.DEAD, MemberStatus.LEFT])
 def test_who_is_surely_gone_is_not_waited_for(status: MemberStatus) -> None:
     site = started()
@@ -252,6 +263,42 @@ def test_a_term_that_appears_at_the_broker_holds_a_claim_back() -> None:
     assert not site.history
     site.run(2.0)
     assert site.bridges == {site.nodes[0]: 4}
+
+
+def test_a_claim_seen_at_the_broker_before_its_fact_is_waited_for() -> None:
+    site = started()
+    third = site.nodes[2]
+    del site.members[site.nodes[1]]
+    site.kill(site.nodes[0])
+    site.run(site.config.suspect_grace + 1.4)
+    before = site.now
+    site.broker([third], term=2)
+    site.run(1.4)
+    assert site.bridges == {}
+    site.run(1.0)
+    assert site.bridges == {third: 3}
+    assert site.history[-1][0] - before >= site.config.claim_step
+
+
+def test_seeing_another_bridge_ends_the_doubling() -> None:
+    site = Site(2)
+    senior, junior = site.nodes
+    site.broker([senior])
+    for fence in range(10, 16):
+        while not site.bridges:
+            site.run(0.5)
+        site.hear(senior, v.BridgeFenced(fence))
+    site.broker([junior], term=20)
+    site.run(20.0)
+    assert site.bridges == {junior: 21}
+    site.kill(junior)
+    while not site.bridges:
+        site.run(0.5)
+    fenced = site.now
+    site.hear(senior, v.BridgeFenced(30))
+    while not site.bridges:
+        site.run(0.5)
+    assert site.now - fenced <= site.config.fence_backoff * 1.5 + 1
 
 
 def test_a_bridge_that_restarts_quickly_is_replaced_without_suspicion() -> None:

@@ -200,6 +200,20 @@ def test_an_unreachable_home_is_tried_again_ever_more_rarely() -> None:
     assert pauses[-1] <= 1.25 * 600
 
 
+def test_a_home_that_was_reached_is_missed_from_the_start_again() -> None:
+    desk = lone()
+    desk.meet(1, linked=False)
+    for round_ in range(6):
+        desk.hear(HoldingChanged(blob_info(round_), 4))
+        while not told(desk.fire("flush"), LinkWanted):
+            pass
+        desk.hear(LinkUnavailable(node_id(1)))
+    desk.hear(LinkUp(node_id(1), hello(1), 1, 0.001))
+    desk.hear(LinkDown(node_id(1), planned=True))
+    desk.hear(HoldingChanged(blob_info(9), 4))
+    assert told(desk.fire("flush"), LinkWanted)
+
+
 def test_a_link_of_which_nothing_is_heard_counts_as_unavailable() -> None:
     desk = lone(DirectoryConfig(wants_max=1))
     desk.meet(1, 2, linked=False)

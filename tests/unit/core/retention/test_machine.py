@@ -1,90 +1,14 @@
-"""Room for what comes in, and what goes for it."""
+"""Room for fetches, and what goes for it."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import pytest
 
 from edgecache.core import vocabulary as v
-from edgecache.core.retention import Retention, RetentionConfig, RetentionView
-from edgecache.core.retention.wording import show_bytes
-from edgecache.model.content import CHUNK_BYTES, BlobInfo
+from edgecache.model.content import BlobInfo
 from edgecache.model.have import HaveSet
-from edgecache.model.ids import BlobId, blob_id_from_root, node_id_from_bytes, sha256
-
-CHUNK = CHUNK_BYTES
-CAP = 100 * CHUNK
-ME = v.Identity(node_id_from_bytes(bytes(16)), "mesh", "home", "pi", 1, ())
-
-
-def info(number: int, chunks: int = 4) -> BlobInfo:
-    return BlobInfo(blob(number), chunks * CHUNK, sha256(b"%d" % number))
-
-
-def blob(number: int) -> BlobId:
-    return blob_id_from_root(b"root %d" % number)
-
-
-@dataclass
-class Cache:
-    """The machine and a store that does what it is told when `obey` is called."""
-
-    config: RetentionConfig = RetentionConfig()
-    cap: int = CAP
-    now: float = 50.0
-    evicted: list[BlobId] = field(default_factory=list)
-    stubs: list[BlobId] = field(default_factory=list)
-    """Evicted when their fetch was refused: only the manifest was there."""
-
-    def __post_init__(self) -> None:
-        self.machine = Retention(ME, self.config, self.cap)
-
-    def hear(self, event: v.Event | v.Notice) -> v.Outbox:
-        out = v.Outbox()
-        self.machine.handle(event, self.now, out)
-        asked = [notice.blob for notice in out.notices if isinstance(notice, v.RoomRefused)]
-        for effect in out.effects:
-            if isinstance(effect, v.EvictBlob):
-                (self.stubs if effect.blob in asked else self.evicted).append(effect.blob)
-        return out
-
-    def held(self, number: int, chunks: int = 4, *, pinned: bool = False, have: int | None = None) -> v.Outbox:
-        there = HaveSet.full(chunks if have is None else have)
-        return self.hear(v.BlobHeld(info(number, chunks), there, 1, pinned, complete=len(there) == chunks))
-
-    def room(self, number: int, chunks: int) -> v.Outbox:
-        return self.hear(v.RoomWanted(blob(number), chunks * CHUNK))
-
-    def stored(self, number: int, chunks: int) -> None:
-        for index in range(chunks):
-            self.hear(v.ChunkStored(v.RequestId(1), blob(number), index, CHUNK, 0.1))
-
-    def fetched(self, number: int, chunks: int) -> None:
-        assert granted(self.room(number, chunks)) == [blob(number)]
-        self.stored(number, chunks)
-        self.hear(v.BlobVerified(blob(number), ok=True))
-
-    def obey(self) -> v.Outbox:
-        """The store drops what it was told to; what the machine said to that."""
-        said = v.Outbox()
-        while self.evicted:
-            out = self.hear(v.BlobGone(self.evicted.pop(0)))
-            said.effects += out.effects
-            said.notices += out.notices
-        return said
-
-
-def granted(out: v.Outbox) -> list[BlobId]:
-    return [notice.blob for notice in out.notices if isinstance(notice, v.RoomGranted)]
-
-
-def refused(out: v.Outbox) -> list[str]:
-    return [notice.why for notice in out.notices if isinstance(notice, v.RoomRefused)]
-
-
-def admitted(out: v.Outbox) -> list[v.PutAdmitted]:
-    return [effect for effect in out.effects if isinstance(effect, v.PutAdmitted)]
+from edgecache.model.ids import sha256
+from tests.unit.core.retention.cache import CHUNK, ME, Cache, blob, granted, refused, view
 
 
 def test_room_that_is_there_is_granted_at_once_and_promised() -> None:
@@ -96,10 +20,6 @@ def test_room_that_is_there_is_granted_at_once_and_promised() -> None:
     cache.stored(1, 35)
     cache.hear(v.BlobVerified(blob(1), ok=True))
     assert cache.machine.view() == view(held=60, promised=0, blobs=1)
-
-
-def view(held: int, promised: int, blobs: int, pinned: int = 0) -> RetentionView:
-    return RetentionView(CAP, held * CHUNK, promised * CHUNK, pinned * CHUNK, blobs)
 
 
 def test_a_promise_is_not_given_twice() -> None:
@@ -303,6 +223,16 @@ def test_the_wish_for_what_is_just_leaving_is_kept() -> None:
     assert cache.machine.view() == view(held=60, promised=0, blobs=1)
 
 
+def test_room_for_what_is_just_leaving_is_granted_once_it_has_left() -> None:
+    cache = Cache()
+    cache.held(1, 60)
+    cache.room(2, 50)
+    cache.hear(v.FetchUnwanted(blob(2)))
+    assert not granted(cache.room(1, 10))
+    assert granted(cache.obey()) == [blob(1)]
+    assert cache.machine.view() == view(held=0, promised=10, blobs=1)
+
+
 def test_what_still_comes_of_a_leaving_blob_goes_with_it() -> None:
     cache = Cache()
     cache.room(1, 60)
@@ -339,134 +269,6 @@ def test_readers_keep_their_blob_for_a_while() -> None:
         cache.hear(v.BlobGone(blob(2)))
         cache.hear(v.FetchUnwanted(blob(2)))
     cache.hear(v.BlobRead(blob(9)))
-
-
-def test_the_disk_reserve_bounds_what_is_granted() -> None:
-    cache = Cache()
-    cache.hear(v.StoreSpace(30 * CHUNK))
-    first, second = v.RequestId(1), v.RequestId(2)
-    assert admitted(cache.hear(v.PutWanted(first, 20 * CHUNK))) == [v.PutAdmitted(first)]
-    why = "2.8 MiB are needed and the disk has no room for them above its reserve: free some space on it"
-    assert admitted(cache.hear(v.PutWanted(second, 11 * CHUNK))) == [v.PutAdmitted(second, why)]
-    assert admitted(cache.hear(v.PutWanted(second, 10 * CHUNK))) == [v.PutAdmitted(second)]
-
-
-def test_room_that_the_store_has_taken_off_already_is_not_asked_of_the_disk_again() -> None:
-    cache = Cache()
-    cache.hear(v.StoreSpace(CHUNK))
-    cache.hear(v.BlobHeld(info(1, 60), HaveSet.full(10), 1, False, False, wanted=True))
-    assert cache.machine.view() == view(held=10, promised=50, blobs=1)
-    assert granted(cache.room(1, 50)) == [blob(1)]
-    assert granted(cache.room(2, 30)) == [blob(2)]
-
-
-def test_room_on_the_disk_is_made_by_eviction_too() -> None:
-    cache = Cache()
-    for number in range(10):
-        cache.held(number, 4)
-    cache.hear(v.StoreSpace(5 * CHUNK))
-    put = v.RequestId(1)
-    assert not admitted(cache.hear(v.PutWanted(put, 10 * CHUNK)))
-    assert cache.evicted == [blob(0), blob(1)]
-    assert admitted(cache.obey()) == [v.PutAdmitted(put)]
-
-
-def test_writes_that_fail_for_space_make_more_and_more_room() -> None:
-    cache = Cache(RetentionConfig(disk_slack=4 * CHUNK))
-    for number in range(20):
-        cache.held(number, 4)
-    cache.room(100, 20)
-    full = v.ChunkFailed(v.RequestId(1), blob(100), 3, v.FetchFailure.STORE_FULL)
-    counts = []
-    for _ in range(3):
-        for failure in (full, full, v.ManifestFailed(v.RequestId(1), ME.node, blob(101), v.FetchFailure.STORE_FULL)):
-            cache.hear(failure)
-        counts.append(len(cache.evicted))
-        cache.obey()
-        cache.now += 5
-    assert counts == [1, 2, 4]
-    cache.stored(100, 1)
-    cache.hear(full)
-    assert len(cache.evicted) == 1
-    cache.hear(v.ChunkFailed(v.RequestId(1), blob(100), 3, v.FetchFailure.TIMEOUT))
-    assert len(cache.evicted) == 1
-
-
-def test_a_fetch_that_never_got_space_ends_without_a_word() -> None:
-    cache = Cache()
-    cache.room(1, 60)
-    cache.hear(v.ChunkFailed(v.RequestId(1), blob(1), 3, v.FetchFailure.STORE_FULL))
-    assert refused(cache.room(2, 60))
-    cache.now += 31
-    cache.room(2, 60)
-    assert blob(1) in cache.evicted
-
-
-@pytest.mark.parametrize("free", [0, -CHUNK])
-def test_a_touched_reserve_is_given_back(free: int) -> None:
-    cache = Cache(RetentionConfig(disk_slack=7 * CHUNK))
-    for number in range(10):
-        cache.held(number, 4, pinned=number == 0)
-    cache.hear(v.StoreSpace(free))
-    assert cache.evicted == [blob(1), blob(2)]
-    cache.hear(v.StoreSpace(free))
-    assert cache.evicted == [blob(1), blob(2)]
-    cache.obey()
-    assert not cache.evicted
-    cache.hear(v.StoreSpace(0))
-    assert cache.evicted == [blob(3), blob(4)]
-
-
-def test_a_person_is_told_once_when_nothing_can_be_given_back() -> None:
-    cache = Cache(RetentionConfig(disk_slack=CHUNK))
-    cache.held(1, 4, pinned=True)
-
-    def warnings() -> list[str]:
-        out = cache.hear(v.StoreSpace(-CHUNK))
-        return [effect.text for effect in out.effects if isinstance(effect, v.Warned)]
-
-    assert warnings() == [
-        "512.0 KiB have to be freed on the disk or in the cache, and all that is cached is pinned or in use"
-    ]
-    assert warnings() == []
-    cache.hear(v.StoreSpace(CHUNK))
-    assert len(warnings()) == 1
-
-
-def test_a_lowered_cap_is_reached_at_the_start() -> None:
-    cache = Cache()
-    for number in range(30):
-        cache.held(number, 4)
-        cache.obey()
-    assert cache.machine.view() == view(held=100, promised=0, blobs=25)
-
-
-def test_puts_ask_for_room_as_well() -> None:
-    cache = Cache()
-    for number in range(25):
-        cache.held(number, 4)
-    first, second = v.RequestId(7), v.RequestId(8)
-    assert not admitted(cache.hear(v.PutWanted(first, 6 * CHUNK)))
-    assert cache.evicted == [blob(0), blob(1)]
-    assert admitted(cache.obey()) == [v.PutAdmitted(first)]
-    assert cache.machine.view() == view(held=92, promised=6, blobs=23)
-    (refusal,) = admitted(cache.hear(v.PutWanted(second, CAP + 1)))
-    assert "store.max_size" in refusal.refusal
-    cache.held(200, 6)
-    assert cache.machine.view() == view(held=98, promised=0, blobs=24)
-    assert not cache.evicted
-    cache.hear(v.PutEnded(first))
-    cache.hear(v.PutEnded(second))
-    assert cache.machine.view() == view(held=98, promised=0, blobs=24)
-
-
-def test_a_put_given_up_while_waiting_asks_no_more() -> None:
-    cache = Cache()
-    cache.held(1, 100)
-    cache.hear(v.PutWanted(v.RequestId(7), CHUNK))
-    cache.hear(v.PutEnded(v.RequestId(7)))
-    assert not admitted(cache.obey())
-    assert cache.machine.view() == view(held=0, promised=0, blobs=0)
 
 
 def test_what_the_user_removed_makes_room() -> None:
@@ -516,21 +318,3 @@ def test_one_scan_does_not_flush_what_is_in_use() -> None:
         cache.hear(v.BlobVerified(blob(number), ok=True))
     here = [number for number in range(10) if blob(number) in cache.machine._queues]
     assert len(here) == 10
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (5 * 1024**3, "5.0 GiB"), (2**60, "1048576.0 TiB")],
-)
-def test_sizes_are_written_for_people(size: int, text: str) -> None:
-    assert show_bytes(size) == text
-
-
-def test_a_file_put_twice_takes_its_room_once() -> None:
-    cache = Cache()
-    cache.held(1, 60)
-    cache.hear(v.PutWanted(v.RequestId(7), 40 * CHUNK))
-    cache.held(1, 60)
-    cache.hear(v.PutEnded(v.RequestId(7)))
-    assert cache.machine.view() == view(held=60, promised=0, blobs=1)
-    assert not cache.evicted

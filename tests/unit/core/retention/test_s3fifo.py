@@ -79,6 +79,13 @@ def test_too_large_for_probation_goes_to_main() -> None:
     assert cache.in_main(BlobId("a"))
 
 
+def test_growth_counts_in_probation() -> None:
+    cache = queues(a=30, b=2)
+    cache.resize(BlobId("b"), 10)
+    assert cache.evict(anything) == "b"
+    assert cache.evict(anything) == "a"
+
+
 def test_main_gives_used_blobs_another_round_for_each_use_up_to_three() -> None:
     cache = queues(a=30, b=30, c=30)
     for _ in range(9):

@@ -34,7 +34,7 @@ def check(swarm: Swarm) -> None:
 def _check_blob(blob: Blob, state: SwarmState) -> None:
     config, fetch = state.config, blob.fetch
     assert len(blob.neighbours) <= config.neighbours_max
-    assert blob.have or blob.complete or fetch is not None, "nothing is kept of what is neither here nor wanted"
+    assert blob.info is not None or fetch is not None, "nothing is kept of what is neither here nor wanted"
     if blob.info is not None:
         assert blob.have < 1 << blob.info.chunks
     for neighbour in blob.neighbours.values():
@@ -55,10 +55,8 @@ def _check_blob(blob: Blob, state: SwarmState) -> None:
     assert picker.flying == flying
     assert not flying & (blob.have | ~picker.covered), "asked for what is here, or cannot be verified"
     assert picker.todo == picker.covered & ~blob.have & ~flying
-    held = [picker.rarity.count(index) for index in range(picker.info.chunks)]
-    assert held == [
-        sum(n.have >> index & 1 for n in blob.neighbours.values()) for index in range(picker.info.chunks)
-    ]
+    for index in range(min(picker.info.chunks, 40)):
+        assert picker.rarity.count(index) == sum(n.have >> index & 1 for n in blob.neighbours.values())
     for requests in fetch.flights.values():
         assert len({request.neighbour.peer.node for request in requests}) == len(requests) <= 2
     if fetch.phase is Phase.VERIFYING:

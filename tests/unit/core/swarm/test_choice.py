@@ -68,7 +68,7 @@ def test_the_window_follows_bandwidth_and_delay() -> None:
         while one.has_room(0.0):
             one.asked(CHUNK_BYTES, 0.0)
         return one.requests
-    assert full(peer(1)) == 2, "nothing is known yet"
+    assert full(peer(1)) == 1, "nothing is known yet"
     assert full(peer(1, rate=100_000.0)) == 1
     assert full(peer(1, rate=12.5e6)) == 2
     assert full(peer(1, rate=12.5e6, rtt=0.1)) == 8
@@ -231,7 +231,7 @@ def test_the_end_game_asks_a_second_peer_and_cancels_the_slower() -> None:
             desk.ring("pump")
     second = twice[0]
     assert second.peer == node_id(2)
-    assert {effect.index for effect in desk.heard(FetchChunk)} == set(range(10)), "only when nothing else is to be asked"
+    assert {effect.index for effect in desk.heard(FetchChunk)} == set(range(10)), "when nothing else is to be asked"
     said = desk.store(second, TEN)
     assert CancelFetch(slow.request) in said
     assert Send(node_id(1), Cancel(TEN.blob, (slow.index,))) in said

@@ -38,9 +38,8 @@ def test_one_source_and_one_sink_keep_the_link_full() -> None:
     world.want(1, BLOB)
     assert world.run(60, lambda: world.done(1)) < 1.05 * FILE_TIME
     assert copies(world, 0) == 1
-    assert world.nodes[1].swarm.received() == {node_id(0): BLOB.size} == {
-        node: size for node, size in zip([node_id(0)], world.nodes[0].serving.served().values(), strict=True)
-    }
+    assert world.nodes[1].swarm.received() == {node_id(0): BLOB.size}
+    assert world.nodes[0].serving.served() == {node_id(1): BLOB.size}
     settled(world)
 
 
@@ -131,16 +130,16 @@ def test_a_slow_source_holds_up_nobody() -> None:
     settled(world)
 
 
-def test_a_slow_source_alone_is_asked_in_small_units() -> None:
+@pytest.mark.parametrize(("rate", "most"), [(100e3, 1.05), (10e3, 1.4)])
+def test_a_slow_source_alone_is_asked_in_small_units(rate: float, most: float) -> None:
     small = blob_of(4 * CHUNK_BYTES)
-    world = World([100e3, LAN])
+    world = World([rate, LAN])
     world.link(0, 1)
     world.hold(0, small)
     world.want(1, small)
-    took = world.run(60, lambda: world.done(1))
+    took = world.run(600, lambda: world.done(1))
     assert world.done(1)
-    assert took < 1.3 * small.size / 100e3
-    assert world.nodes[1].chunks == 4, "from one request each: progress keeps a slow chunk alive"
+    assert took < most * small.size / rate, "one time-out at most; then progress keeps slow chunks alive"
 
 
 def test_a_source_that_vanishes_stops_nobody() -> None:
