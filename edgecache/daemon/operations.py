@@ -14,6 +14,7 @@ from edgecache.core import vocabulary as v
 from edgecache.daemon.engine import Engine
 from edgecache.daemon.readings import ReadingsBoard
 from edgecache.daemon.room import reported, room_for
+from edgecache.daemon.transfers import held
 from edgecache.model.errors import EdgecacheError, NotFound, UsageError
 from edgecache.model.ids import BlobId, BlobRef, parse_blob_ref
 from edgecache.ports import StoredBlob
@@ -292,13 +293,6 @@ async def _thinned(
         if (newest is None or newest.info is None) and loop.time() - started > FIND_TIMEOUT:
             raise NotFound("nobody in reach has this blob", hint="`edgecache peers` shows who is in reach")
         await asyncio.wait({gone}, timeout=PROGRESS_INTERVAL)
-
-
-def held(stored: StoredBlob) -> v.BlobHeld:
-    """What the core hears of a blob in the store."""
-    return v.BlobHeld(
-        stored.info, stored.have, len(stored.pages), stored.pinned, stored.complete, stored.wanted
-    )
 
 
 def _row(stored: StoredBlob) -> dict[str, Any]:

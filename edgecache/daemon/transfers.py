@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from edgecache.core import vocabulary as v
@@ -24,6 +25,8 @@ from edgecache.wire.manifest import info_of
 
 log = logging.getLogger(__name__)
 
+VERIFY_AGAIN = 5.0
+"""Pause before the whole is verified again when the disk had no room for the result."""
 TURN_TIMEOUT = 60.0
 """Longest wait of an asked unit for its turn; the asker has given up long before."""
 
@@ -120,6 +123,8 @@ class Transfers:
         except EdgecacheError as error:
             log.debug("chunk %d of %s from %s: %s", effect.index, effect.blob, effect.peer, error)
             wait = getattr(error, "retry_after", 0.0)
+            if isinstance(error, StoreError) and not isinstance(error, StoreFull | StoreCorrupt):
+                self._restate(effect.blob)
             driver.post(v.ChunkFailed(effect.request, effect.blob, effect.index, failure_of(error), wait))
             return
         except Exception:
@@ -159,10 +164,21 @@ class Transfers:
         except NotFound:
             return
         except StoreFull:
-            await asyncio.sleep(5.0)
-            self._driver.spawn(self._verified(blob))
+            await asyncio.sleep(VERIFY_AGAIN)
+            driver.spawn(self._verified(blob))
+            return
+        except StoreError as error:
+            driver.warn(f"verify:{blob}", f"{blob} cannot be verified: {error}")
+            if not isinstance(error, StoreCorrupt):
+                await asyncio.sleep(VERIFY_AGAIN)
+            self._restate(blob)
             return
         driver.post(v.BlobVerified(blob, ok))
+
+    def _restate(self, blob: BlobId) -> None:
+        """The store holds less than it did: the disk gave back something else than was written, or a sync failed."""
+        with contextlib.suppress(NotFound):
+            self._driver.post(held(self._driver.store.blob(blob)))
 
     def evict(self, effect: v.EvictBlob) -> None:
         """Effect EvictBlob."""
@@ -206,8 +222,11 @@ class Transfers:
             if refusal is not None:
                 return refusal
             data = await driver.in_store(driver.store.read, blob, index, offset, size)
-        except (NotFound, StoreCorrupt, TimeoutError):
+        except (NotFound, StoreError, TimeoutError) as error:
             driver.post(v.UnitWithdrawn(request))
+            if isinstance(error, StoreCorrupt):
+                driver.warn(f"corrupt:{blob}", f"{blob}: {error}")
+                self._restate(blob)
             return Refusal()
         except BaseException:
             driver.post(v.UnitWithdrawn(request))
@@ -240,3 +259,10 @@ class Transfers:
         """Units that were on their way over a link that is gone."""
         for key in [key for key in self._sending if key[0] == peer]:
             self._driver.post(v.UnitWithdrawn(self._sending.pop(key)))
+
+
+def held(stored: StoredBlob) -> v.BlobHeld:
+    """What the core hears of a blob in the store."""
+    return v.BlobHeld(
+        stored.info, stored.have, len(stored.pages), stored.pinned, stored.complete, stored.wanted
+    )

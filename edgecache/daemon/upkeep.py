@@ -20,8 +20,9 @@ from edgecache.model.peer import Address, PeerInfo, SeenVia
 
 log = logging.getLogger(__name__)
 
-FLUSH_INTERVAL = 2.0
-"""Chunks are durable at most this long after they came; the store syncs earlier when many came."""
+FLUSH_INTERVAL = 30.0
+"""Chunks that came are safe from a kill at once, from a power cut at most this much later; the store itself syncs every
+16 MiB. Less would wear out flash on slow links: a sync for each few chunks."""
 SPACE_INTERVAL = 10.0
 SPACE_STEP = 16 * CHUNK_BYTES
 """The core hears of a change of free space of at least this."""

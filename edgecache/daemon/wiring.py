@@ -33,8 +33,9 @@ from edgecache.core.serving import ServingConfig
 from edgecache.core.swarm import SwarmConfig
 from edgecache.daemon import upkeep
 from edgecache.daemon.driver import Driver
-from edgecache.daemon.operations import Operations, held
+from edgecache.daemon.operations import Operations
 from edgecache.daemon.readings import ReadingsBoard
+from edgecache.daemon.transfers import held
 from edgecache.model.ids import NodeId
 from edgecache.model.peer import Address
 from edgecache.store.disk import DiskStore

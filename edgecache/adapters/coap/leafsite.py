@@ -193,8 +193,9 @@ class LeafSite(resource.ObservableResource):
             finally:
                 self._reads -= 1
             self._windows[(blob, begin)] = window
-            if len(self._windows) > WINDOWS_MAX:
-                self._windows.popitem(last=False)
+        self._windows.move_to_end((blob, begin))
+        if len(self._windows) > WINDOWS_MAX:
+            self._windows.popitem(last=False)
         return window[offset - begin : offset - begin + size]
 
     # ---- observation

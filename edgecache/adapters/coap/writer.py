@@ -53,11 +53,6 @@ class LinkWriter:
         """Bytes that are not in the kernel yet."""
         return self._queue.bytes + self._transport.get_write_buffer_size()
 
-    @property
-    def goodput(self) -> float:
-        """Bytes a second, as measured; 0 when never."""
-        return self._goodput.rate
-
     def send(self, message: Outgoing) -> None:
         """Queue a message; its `sent` is called once: when its last byte went to the socket layer, or never will."""
         if self._closed:
