@@ -10,7 +10,7 @@ from edgecache.cli.command import Command, Session, pass_session
 @click.command(cls=Command)
 @pass_session
 def run(session: Session) -> int:
-    """Run the agent until SIGTERM or Ctrl-C; SIGHUP tells it to read the configuration again.
+    """Run the agent until SIGTERM or Ctrl-C.
 
     It logs to standard error, one line an event; systemd is told when it is ready.
     """

@@ -15,7 +15,7 @@ from edgecache.daemon.engine import Engine
 from edgecache.daemon.readings import ReadingsBoard
 from edgecache.daemon.room import reported, room_for
 from edgecache.daemon.transfers import held
-from edgecache.model.errors import EdgecacheError, NotFound, UsageError
+from edgecache.model.errors import EdgecacheError, NotFound, StoreFull, UsageError
 from edgecache.model.ids import BlobId, BlobRef, parse_blob_ref
 from edgecache.ports import StoredBlob
 from edgecache.wire.messages import Claim
@@ -200,7 +200,7 @@ class Operations:
                     if isinstance(report, v.FetchFinished):
                         finished = True
                         if report.failure:
-                            raise NotFound(report.failure)
+                            raise (StoreFull if report.full else NotFound)(report.failure)
                         return
                     yield report
                 raise EdgecacheError("the command hung up")

@@ -54,7 +54,7 @@ class ReadingsBoard:
 
     def own_entries(self, observations: Iterable[Observation]) -> v.OwnEntriesChanged:
         """Our own observations as entries of our own map."""
-        epoch = self._node.me.epoch
+        epoch = self._node.state.epoch
         return v.OwnEntriesChanged({entry_key(seen.series): encode_value(seen, epoch) for seen in observations})
 
     def entries(self) -> list[BoardEntry]:

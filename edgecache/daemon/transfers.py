@@ -86,6 +86,10 @@ class Transfers:
             else:
                 await driver.in_store(store.put_page, effect.blob, effect.page, data)
                 stored = await driver.in_store(store.blob, effect.blob)
+        except StoreFull as error:
+            driver.post(v.RoomRefused(effect.blob, error.message))
+            driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, v.FetchFailure.STORE_FULL))
+            return
         except EdgecacheError as error:
             log.debug("manifest of %s from %s: %s", effect.blob, effect.peer, error)
             driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, failure_of(error)))

@@ -22,7 +22,7 @@ SLICE_SECONDS = 0.1
 """Bulk is handed to the socket in slices: as much as 100 ms carry, but not less than 64 KiB."""
 
 CONTROL_QUEUE_BYTES = 1024 * 1024
-"""Control bytes that may wait for one uplink or one stalled link; beyond, the connection is given up."""
+"""Control bytes that may wait on one link; beyond, the connection is given up."""
 
 FIN_BYTES = 60
 
@@ -53,10 +53,6 @@ class Uplink:
         self._current: _Bulk | None = None
         self._began: Instant = 0.0
         self._debt = 0.0
-
-    def control_backlog(self) -> float:
-        """Bytes of control that wait."""
-        return max(0.0, self._control_free - self._world.now) * self.rate
 
     def control(self, size: int) -> Instant:
         """When a control message given now will have been sent."""
@@ -165,6 +161,8 @@ class End:
     heard_at: Instant = 0.0
     arrived: Instant = 0.0
     """When the last byte so far arrives here: nothing overtakes it."""
+    waiting: int = 0
+    """Bytes of control that this end has to send and that have not left."""
     stalled: list[tuple[int, bool, Arrival]] = field(default_factory=list)
     """What this end has sent and the network does not carry at present: (bytes, bulk, arrival)."""
 
@@ -232,11 +230,13 @@ class Network:
 
     def send(self, link: Link, sender: Endpoint, size: int, arrival: Arrival) -> None:
         """Control: `arrival` is called at the receiver, if it gets there."""
-        if not link.end(sender).open:
+        end = link.end(sender)
+        if not end.open:
             return
-        if sender.uplink.control_backlog() > CONTROL_QUEUE_BYTES:
+        if end.waiting > CONTROL_QUEUE_BYTES:
             self.lose(link, sender, CloseReason.BROKEN, "send queue is full")
             return
+        end.waiting += size
         leaves = sender.uplink.control(size)
         if leaves - self._world.now < AT_ONCE:
             self._travel(link, sender, size, False, arrival, leaves)
@@ -261,9 +261,9 @@ class Network:
             return
         if not self.reachable(sender, there.endpoint):
             here.stalled.append((size, bulk, arrival))
-            if here.open and sum(one for one, is_bulk, _ in here.stalled if not is_bulk) > CONTROL_QUEUE_BYTES:
-                self.lose(link, sender, CloseReason.BROKEN, "send queue is full")
             return
+        if not bulk:
+            here.waiting -= size
         earliest = leaves + self.delay(sender, there.endpoint)
         if bulk:
             earliest = there.endpoint.downlink.arrival(size, earliest)

@@ -110,7 +110,8 @@ def test_a_forged_head_does_not_reach_the_core() -> None:
     here, forger = mesh.devices
     before = here.core.state.heads()
     entries = (Entry("r/load", 9, b"1"),)
-    forged = StatePush(forger.node, forger.epoch, 0, 9, entries, Digest(bytes(32)), bytes(64), mesh.certificate(forger.node))
+    certificate = mesh.certificate(forger.node)
+    forged = StatePush(forger.node, forger.epoch, 0, 9, entries, Digest(bytes(32)), bytes(64), certificate)
     here.receive(forger.node, forged)
     assert here.core.state.heads() == before
     assert mesh.warnings["misbehaved"] == 1

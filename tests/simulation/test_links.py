@@ -179,7 +179,7 @@ def test_a_stalled_link_is_given_up_when_its_queue_is_full() -> None:
     lab = Lab(2)
     link = lab.link(0, 1)
     lab.network.partition([[0]])
-    for _ in range(links.CONTROL_QUEUE_BYTES // (64 * KIB) + 1):
+    for _ in range(links.CONTROL_QUEUE_BYTES // (64 * KIB) + 2):
         lab.control(link, 0, 64 * KIB, "x")
     lab.world.run(1.0)
     assert [reason for _, reason in lab.devices[0].lost] == [CloseReason.BROKEN]

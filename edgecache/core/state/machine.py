@@ -108,6 +108,11 @@ class State:
             if entry.value is not None and entry.key.startswith(prefix)
         ]
 
+    @property
+    def epoch(self) -> int:
+        """Of our own map: that of this boot, or a later one when the mesh knew more of us than our own disk."""
+        return self._own.replica.epoch
+
     def _all(self) -> list[Replica]:
         return [self._own.replica, *self._replicas.values()]
 

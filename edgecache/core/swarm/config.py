@@ -18,7 +18,7 @@ class SwarmConfig:
 
     # ---- who is asked
 
-    sources_wanted: int = 16
+    sources_wanted: int = 8
     """Links are sought while fewer neighbours of a blob have some of it. More: more sources, more traffic. Guess."""
     neighbours_max: int = 64
     """Peers whose have-set of one blob is kept or that hear of ours: above the links that membership allows."""

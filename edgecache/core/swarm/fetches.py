@@ -100,11 +100,11 @@ class Fetches:
     def refused(self, blob_id: BlobId, why: str, now: Instant, out: Outbox) -> None:
         """The store has no room: final at the first try, waited for when a chunk did not fit on the way."""
         blob = self._state.fetching.get(blob_id)
-        if blob is not None and blob.fetch is not None and blob.fetch.phase is Phase.ROOM:
+        if blob is not None and blob.fetch is not None and blob.fetch.phase in (Phase.SEEKING, Phase.ROOM):
             if blob.fetch.full:
                 self.store_full(blob, why, now, out)
             else:
-                self.finish(blob, why or "there is no room for it in the store", now, out)
+                self.finish(blob, why or "there is no room for it in the store", now, out, full=True)
 
     def store_full(self, blob: Blob, why: str, now: Instant, out: Outbox) -> None:
         """A write did not fit: pause, try again, and fail after too many times without progress."""
@@ -115,7 +115,7 @@ class Fetches:
         if fetch.full >= config.store_tries:
             minutes = config.store_tries * config.store_retry / 60
             failure = why or f"the store stayed full for {minutes:g} minutes; {blob.missing_bytes()} bytes are missing"
-            self.finish(blob, failure, now, out)
+            self.finish(blob, failure, now, out, full=True)
             return
         fetch.phase = Phase.PAUSED
         self._state.touch(blob.blob)
@@ -146,10 +146,10 @@ class Fetches:
             )
             self.finish(blob, failure, now, out)
 
-    def finish(self, blob: Blob, failure: str, now: Instant, out: Outbox) -> None:
+    def finish(self, blob: Blob, failure: str, now: Instant, out: Outbox, *, full: bool = False) -> None:
         """It is here, or it cannot be."""
         self._end(blob, "failed" if failure else "done", now, out)
-        out.effect(FetchFinished(blob.blob, failure))
+        out.effect(FetchFinished(blob.blob, failure, full))
 
     def forget(self, blob: Blob) -> None:
         """Nothing of it is here, and nobody wants it."""

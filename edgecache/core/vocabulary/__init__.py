@@ -69,6 +69,7 @@ from edgecache.core.vocabulary.events import (
     PutEnded,
     PutWanted,
     ResolveWanted,
+    RoomRefused,
     ShutdownWanted,
     Started,
     StoreSpace,
@@ -103,7 +104,6 @@ from edgecache.core.vocabulary.notices import (
     ProvidersUnwanted,
     ProvidersWanted,
     RoomGranted,
-    RoomRefused,
     RoomWanted,
     RttMeasured,
 )

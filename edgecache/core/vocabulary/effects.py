@@ -170,6 +170,8 @@ class FetchFinished:
 
     blob: BlobId
     failure: str = ""
+    full: bool = False
+    """It cannot be because the store has no room."""
 
 
 @dataclass(frozen=True, slots=True)

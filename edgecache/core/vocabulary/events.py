@@ -306,6 +306,15 @@ class PutEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomRefused:
+    """There is no room for a wanted blob, and not even evicting everything that may go would make it; said by the store
+    through the driver, or by the machine that plans evictions."""
+
+    blob: BlobId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreSpace:
     """Room on the disk: after start, and when it changed by more than a few chunks."""
 
@@ -333,5 +342,5 @@ Event: TypeAlias = (
     | ProbeFailed | Misbehaved | MessageReceived | OwnEntriesChanged | HeadSigned | FetchWanted | FetchUnwanted
     | ResolveWanted | ShutdownWanted | BlobHeld | BlobPinned | BlobGone | BlobRead | ManifestStored
     | ManifestFailed | ChunkProgress | ChunkStored | ChunkFailed | BlobVerified | UnitAsked | UnitWithdrawn
-    | UnitServed | PutWanted | PutEnded | StoreSpace | BrokerChanged | BridgeFenced
+    | UnitServed | PutWanted | PutEnded | StoreSpace | RoomRefused | BrokerChanged | BridgeFenced
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from edgecache.core.vocabulary.events import Misbehaved
+from edgecache.core.vocabulary.events import Misbehaved, RoomRefused
 from edgecache.model.content import BlobInfo
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.peer import PeerInfo
@@ -114,14 +114,6 @@ class RoomGranted:
     """The fetch may go on."""
 
     blob: BlobId
-
-
-@dataclass(frozen=True, slots=True)
-class RoomRefused:
-    """Not even evicting everything that may go would make room."""
-
-    blob: BlobId
-    why: str
 
 
 @dataclass(frozen=True, slots=True)

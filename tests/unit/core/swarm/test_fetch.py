@@ -133,7 +133,7 @@ def test_no_room_ends_the_fetch_with_a_sentence() -> None:
     desk.give(ManifestStored(root.request, root.peer, TEN, None, HaveSet()))
     desk.clear()
     desk.give(RoomRefused(TEN.blob, "the cache may hold 1 MB"))
-    assert desk.heard(FetchFinished) == [FetchFinished(TEN.blob, "the cache may hold 1 MB")]
+    assert desk.heard(FetchFinished) == [FetchFinished(TEN.blob, "the cache may hold 1 MB", full=True)]
     assert desk.heard(ProvidersUnwanted)
     assert haves(desk.said) == [Have(TEN.blob, HaveSet(), full=False, wanting=False)]
     assert [view.phase for view in desk.swarm.fetches()] == ["failed"]
