@@ -89,14 +89,21 @@ def _followed(agent: ControlClient, bar: Progress, output: str | None) -> dict[s
         if reply.get("event") == "progress":
             size, chunks = reply["size"], reply["chunks"]
             done = size * reply["have"] // chunks if chunks else 0
-            missing = reply["missing_nowhere"]
-            waits = f"waiting for chunk {', '.join(map(str, missing))}: nobody in reach has it" if missing else ""
-            bar.show(done, size, waits or f"from {reply['sources']} peer{'s' * (reply['sources'] != 1)}")
+            bar.show(done, size, _remark(reply))
         elif reply.get("event") == "content":
             bar.close()
             assert output is not None, "content comes only when it is asked for"
             _write(agent.content(), output)
     return reply
+
+
+def _remark(progress: dict[str, Any]) -> str:
+    """What a fetch waits for, else from how many it comes."""
+    if progress["store_full"]:
+        return "waiting for room: the disk is full, or as full as its reserve allows"
+    if missing := progress["missing_nowhere"]:
+        return f"waiting for chunk {', '.join(map(str, missing))}: nobody in reach has it"
+    return f"from {progress['sources']} peer{'s' * (progress['sources'] != 1)}"
 
 
 def _write(content: Iterator[bytes], output: str) -> None:

@@ -310,4 +310,5 @@ def _progress(report: v.FetchProgressed) -> dict[str, Any]:
         "event": "progress", "blob": report.blob,
         "size": info.size if info else None, "chunks": info.chunks if info else None,
         "have": report.have, "sources": report.sources, "missing_nowhere": list(report.missing_nowhere),
+        "store_full": report.store_full,
     }

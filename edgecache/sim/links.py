@@ -1,8 +1,9 @@
 """Virtual links: bytes take turns on the sender's uplink, travel, and arrive in order; or the link is lost.
 
-A node's uplink is one bounded queue. Control goes before bulk: it waits for the slice of bulk that is under way, never
-for the rest. A partition loses nothing that TCP would keep: bytes stall, and go on when it heals, unless somebody has
-given the connection up by then. An end whose peer is gone learns it from what it sends.
+A node's uplink is one bounded queue. Control goes before bulk: it waits for the slice of bulk that is under way on the
+same link, which the socket has already, never for the rest, nor for other links, which the kernel serves in turn. A
+partition loses nothing that TCP would keep: bytes stall, and go on when it heals, unless somebody has given the
+connection up by then. An end whose peer is gone learns it from what it sends.
 """
 
 from __future__ import annotations
@@ -54,20 +55,20 @@ class Uplink:
         self._began: Instant = 0.0
         self._debt = 0.0
 
-    def control(self, size: int) -> Instant:
-        """When a control message given now will have been sent."""
+    def control(self, size: int, link: Link) -> Instant:
+        """When a control message given now will have been sent on this link."""
         self.sent_bytes += size
         now = self._world.now
         if not self.rate:
             return now
         takes = size / self.rate
-        self._control_free = max(self._control_free, now + self._rest_of_slice()) + takes
+        self._control_free = max(self._control_free, now + self._rest_of_slice(link)) + takes
         if self._current is not None:
             self._debt += takes
         return self._control_free
 
-    def _rest_of_slice(self) -> float:
-        if self._current is None:
+    def _rest_of_slice(self, link: Link) -> float:
+        if self._current is None or self._current.link is not link:
             return 0.0
         whole = max(SLICE_BYTES, self.rate * SLICE_SECONDS) / self.rate
         return min(whole - (self._world.now - self._began) % whole, self._current.size / self.rate)
@@ -156,6 +157,8 @@ class End:
 
     endpoint: Endpoint
     open: bool = True
+    lingers: bool = False
+    """Closed by agreement: the peer hears why, and not that what it sends meanwhile comes too late."""
     dead: bool = False
     """Its process or its device is gone, and what it had still to send."""
     heard_at: Instant = 0.0
@@ -237,7 +240,7 @@ class Network:
             self.lose(link, sender, CloseReason.BROKEN, "send queue is full")
             return
         end.waiting += size
-        leaves = sender.uplink.control(size)
+        leaves = sender.uplink.control(size, link)
         if leaves - self._world.now < AT_ONCE:
             self._travel(link, sender, size, False, arrival, leaves)
         else:
@@ -276,6 +279,8 @@ class Network:
             arrival()
             return
         sender = link.other(there.endpoint).endpoint
+        if there.lingers:
+            return
         if there.endpoint.powered and self.reachable(there.endpoint, sender):
             self._world.after(self.delay(there.endpoint, sender), self._end, link, sender, CloseReason.BROKEN, "reset")
 
@@ -294,6 +299,7 @@ class Network:
         it hears at once, or if the network does not carry it, by sending."""
         told = reason if reason.planned else CloseReason.BROKEN
         there = link.other(closer).endpoint
+        link.end(closer).lingers = reason.planned
         if reason.planned or self.reachable(closer, there):
             self.send(link, closer, FIN_BYTES, lambda: self._end(link, there, told, "closed by the peer"))
         self._end(link, closer, reason, "")
@@ -308,7 +314,7 @@ class Network:
             if not any(end.endpoint is gone for end in link.ends):
                 continue
             here, there = link.end(gone), link.other(gone)
-            here.open, here.dead = False, True
+            here.open, here.lingers, here.dead = False, False, True
             here.stalled.clear()
             if not there.open:
                 self._links.pop(link.id, None)

@@ -74,6 +74,11 @@ class LabAgent(Agent):
         """What `ls` says, by id."""
         return {row["blob"]: row for row in self.ask("ls")["blobs"]}
 
+    def tried(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The command line, whether it succeeds or not."""
+        command = [*COMMAND, "-c", str(self.config), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
     def put(self, path: Path) -> str:
         """`edgecache put`; the id."""
         return self.command("put", str(path)).strip()

@@ -14,6 +14,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 TCP_PORT, UDP_PORT = 5684, 5683
@@ -63,10 +64,8 @@ class Attacker:
     async def _keep(self, use: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(random.random() * REOPEN_SECONDS)
         while True:
-            try:
+            with suppress(OSError, TimeoutError):
                 await use()
-            except (OSError, TimeoutError, asyncio.IncompleteReadError):
-                pass
             await asyncio.sleep(REOPEN_SECONDS)
 
     async def _repeat(self, use: Callable[[], Awaitable[None]], rate: float) -> None:
@@ -79,10 +78,8 @@ class Attacker:
             await asyncio.sleep(1 / rate)
 
     async def _once(self, use: Callable[[], Awaitable[None]]) -> None:
-        try:
+        with suppress(OSError, TimeoutError):
             await use()
-        except (OSError, TimeoutError):
-            pass
 
     async def _silent(self) -> None:
         reader, writer = await self._connect()
@@ -93,10 +90,8 @@ class Attacker:
         """A correct TLS ClientHello, a byte at a time."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = self._tls.wrap_bio(incoming, outgoing, server_hostname="any")
-        try:
+        with suppress(ssl.SSLWantReadError):
             tls.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
         _, writer = await self._connect()
         for byte in outgoing.read():
             writer.write(bytes([byte]))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from edgecache.model.errors import EdgecacheError, ExitCode
+from edgecache.model.errors import ExitCode
 from tests.lab.agents import Enrolment, Following, LabAgent, eventually, sample, sha256
 from tests.lab.netlab import NetLab
 from tests.system.conftest import Figure, MakeMesh
@@ -18,7 +18,8 @@ pytestmark = pytest.mark.system
 
 MIB = 1024 * 1024
 DISK = 64 * MIB
-KITCHEN = 1
+PAUSED = 10.0
+RESUMED = 20.0
 
 
 @contextmanager
@@ -36,44 +37,49 @@ def small_disk(agent: LabAgent, enrolment: Enrolment, number: int) -> Iterator[P
 
 def fill(path: Path) -> None:
     """Somebody else takes what is left."""
-    with path.open("wb") as stream:
-        try:
-            while True:
-                stream.write(bytes(MIB))
-                stream.flush()
-        except OSError:
-            pass
+    with path.open("wb", buffering=0) as stream, suppress(OSError):
+        while True:
+            stream.write(bytes(MIB))
+
+
+def published(agent: LabAgent, directory: Path, content: bytes) -> str:
+    path = directory / "content"
+    path.write_bytes(content)
+    return agent.put(path)
 
 
 def test_full_disk(make_mesh: MakeMesh, enrolment: Enrolment, tmp_path: Path, figure: Figure) -> None:
     with NetLab(3) as lab:
-        mesh = make_mesh(lab, range(3), store={"reserve_min": "4MiB"}, limits={"download": "50Mbit/s"})
-        with small_disk(mesh[1], enrolment, 1) as disk:
+        mesh = make_mesh(lab, range(3), store={"reserve_min": "4MiB"}, limits={"download": "60Mbit/s"})
+        hall, kitchen, attic = mesh
+        with small_disk(kitchen, enrolment, 1) as disk:
             mesh.start()
             mesh.meet()
-            hall, kitchen, attic = mesh
-            path = tmp_path / "content"
-            own = sample(11, 8 * MIB)
-            path.write_bytes(own)
-            owned = kitchen.put(path)
-            path.write_bytes(sample(12, 80 * MIB))
-            huge = hall.put(path)
-            path.write_bytes(sample(13, 32 * MIB))
-            blob = hall.put(path)
+            own, content = sample(11, 8 * MIB), sample(12, 24 * MIB)
+            owned = published(kitchen, tmp_path, own)
+            huge = published(hall, tmp_path, sample(13, DISK + MIB))
+            blob = published(hall, tmp_path, content)
 
-            done = subprocess.run(["/tmp/v/bin/python","-m","edgecache","-c",str(kitchen.config),"get",huge],capture_output=True,text=True)
-            print(done)
+            refused = kitchen.tried("get", huge)
+            assert refused.returncode == ExitCode.STORE_FULL
+            assert "the disk has no room" in refused.stderr
 
             get = Following(kitchen, blob)
-            eventually("x", lambda: get.have > 20, 20)
+            eventually("it has some of it", lambda: get.have > 10, 20.0)
             fill(disk / "ballast")
-            import time
-            for _ in range(12):
-                time.sleep(1); print(get.progress, get.error)
-            assert attic.content(owned) == own
-            print(kitchen.linked(), kitchen.ask("status")["store"])
-            p=subprocess.run(["/tmp/v/bin/python","-m","edgecache","-c",str(kitchen.config),"put",str(path)],capture_output=True,text=True); print(p)
+            eventually("it says that it waits for room", lambda: get.progress["store_full"], PAUSED)
+            assert get.is_alive()
+            refused = kitchen.tried("put", str(tmp_path / "content"))
+            assert refused.returncode == ExitCode.STORE_FULL
+
+            assert attic.content(owned) == own, "what it has it serves"
+            assert kitchen.linked() == {hall.name, attic.name}
+            warnings = [line for line in kitchen.log() if "WARNING" in line]
+            assert 0 < len(warnings) <= 2, warnings
+            assert not any("Traceback" in line or "ERROR" in line for line in kitchen.log())
+
             (disk / "ballast").unlink()
-            t=time.monotonic()
-            print(get.done(60), time.monotonic()-t)
-            print("\n".join(kitchen.log()))
+            seconds = eventually("it goes on by itself", lambda: not get.is_alive(), RESUMED)
+            figure("done", f"{seconds:.1f} s after there was room again")
+            assert get.done(1.0)["sha256"] == sha256(content)
+            assert kitchen.content(blob) == content

@@ -39,7 +39,7 @@ def under_attack(lab: NetLab, targets: Sequence[LabAgent], identity: Path) -> It
     script = Path(__file__).with_name("attacker.py")
     attackers = []
     for target in targets:
-        command = [sys.executable, script, lab.address(target.host), identity, *SOURCES]
+        command: list[str | Path] = [sys.executable, script, lab.address(target.host), identity, *SOURCES]
         attackers.append(lab.popen(ATTACKER, command, stdout=subprocess.PIPE, text=True))
     try:
         for attacker in attackers:

@@ -74,8 +74,8 @@ def test_several_agents_on_a_host(make_mesh: MakeMesh, figure: Figure) -> None:
 def test_a_device_without_a_clock(make_mesh: MakeMesh, tmp_path: Path) -> None:
     """A Pi has no battery: until somebody tells it the time it believes in 1970, when no certificate was valid yet."""
     clockless = tmp_path / "clockless.so"
-    build = [require_tool("gcc"), "-shared", "-fPIC", "-o", clockless, Path(__file__).with_name("clockless.c"), "-ldl"]
-    subprocess.run(build, check=True)
+    source = Path(__file__).with_name("clockless.c")
+    subprocess.run([str(require_tool("gcc")), "-shared", "-fPIC", "-o", clockless, source, "-ldl"], check=True)
     with NetLab(2) as lab:
         mesh = make_mesh(lab, range(2))
         mesh[0].start()

@@ -32,14 +32,29 @@ class MembershipConfig:
     """News are collected for so long before they are passed on: fewer, larger messages. Guess."""
     gossip_interval: float = 30.0
     """A few random peers are told to a random neighbour now and then, against lost news. Guess."""
+    news_per_source: int = 64
+    """Changes that one peer told us and that are passed on at once; the rest waits for the next time. More: a peer that
+    invents members has us flood the mesh; less: slower introductions after a split. Guess."""
+    verify_every: float = 300.0
+    """Each member that nobody here is linked to is dialled by some node about this often, and suspected if that fails:
+    otherwise one whose neighbours all vanished with it, or that was invented, would live for ever. Less: more idle
+    handshakes, two for each member and interval. Guess."""
     dial_tick: float = 0.25
     """How often dialling is reconsidered while links are wanted."""
     dials_max: int = 4
     """Dials under way at once: a TLS handshake costs milliseconds of CPU on a small device."""
+    hearsay_dials: int = 2
+    """Of those, dials of peers that only gossip speaks of: inventions leave room for the others, and whoever lives at
+    the invented addresses is bothered less. Guess."""
+    wanted_dials_max: int = 16
+    """Dials for transfers and lookups besides: claims of providers can be invented too. Guess."""
     redial_min: float = 1.0
     """Pause after a failed dial, doubled each time ..."""
     redial_max: float = 20.0
     """... up to this: a returned peer is found again within it. Guess."""
+    stable_after: float = 10.0
+    """A link that ends earlier counts as a failed dial: two nodes that do not get on with each other would otherwise
+    shake hands without a pause. More: a peer behind bad Wi-Fi waits needlessly. Guess."""
     hint_failures: int = 8
     """A hint that never led to a handshake is dropped after so many failed dials."""
     forget_after: float = 600.0
@@ -48,6 +63,8 @@ class MembershipConfig:
     """Rows of the member table: a peer can invent members, so it is bounded. Far above a site's size."""
     book_max: int = 1024
     """Peers whose addresses are kept for dialling; hints are claims, so bounded."""
+    seeds_max: int = 64
+    """Addresses of seeds: names may lead to ever new ones."""
     remember_max: int = 64
     """Peers kept on disk for the next start."""
     remember_interval: float = 60.0

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from edgecache.core.membership.book import AddressBook, Contact, info_of
 from edgecache.core.membership.config import MembershipConfig
-from edgecache.core.membership.links import LinkTable
+from edgecache.core.membership.links import Link, LinkTable
 from edgecache.core.membership.overlay import choose_dials
 from edgecache.core.membership.penalties import Penalties
 from edgecache.core.vocabulary import (
     Dial,
     DialFailed,
+    Identity,
     LinkOpened,
     LinkUnavailable,
     LinkWanted,
@@ -36,15 +37,19 @@ class Dialler:
     """Dials under way, and the address book they come from."""
 
     def __init__(
-        self, me: NodeId, config: MembershipConfig, rng: Random, *, links: LinkTable, penalties: Penalties
+        self, me: Identity, config: MembershipConfig, rng: Random, *, links: LinkTable, penalties: Penalties
     ) -> None:
-        self._me, self._config, self._rng = me, config, rng
+        self._me, self._config, self._rng = me.node, config, rng
         self._links, self._penalties = links, penalties
-        self.book = AddressBook(config)
+        self.book = AddressBook(config, me.addresses)
         self.stopped = False
-        self._dialling: dict[NodeId, Instant] = {}
-        self._dialling_seeds: dict[Address, Instant] = {}
-        self._wanted: dict[NodeId, Instant] = {}
+        self._dialling: dict[NodeId, None] = {}
+        self._dialling_seeds: dict[Address, None] = {}
+        self._wanted: dict[NodeId, None] = {}
+        """Those of the dials that another machine waits for."""
+        self._verifying: dict[NodeId, None] = {}
+        """Those that show whether a member lives."""
+        self._next_round: Instant = 0.0
 
     # ---- hints
 
@@ -64,18 +69,21 @@ class Dialler:
                 self.book.seed(address)
         elif event.node != self._me:
             self.book.hint(event.node, event.addresses, event.via, event.site)
-        self.reconsider(now, out)
+        self._reconsider(now, out)
 
-    def told(self, info: PeerInfo, now: Instant, out: Outbox) -> None:
-        """Gossip told of somebody."""
-        if info.addresses:
-            self.book.hint(info.node, info.addresses, SeenVia.GOSSIP, info.site)
-        self.reconsider(now, out)
+    def told(self, infos: tuple[PeerInfo, ...], source: NodeId, now: Instant, out: Outbox) -> None:
+        """Gossip told of somebody; of itself a peer speaks as in its hello."""
+        for info in infos:
+            if info.node != self._me:
+                via = SeenVia.INBOUND if info.node == source else SeenVia.GOSSIP
+                self.book.hint(info.node, info.addresses, via, info.site)
+        if infos:
+            self._reconsider(now, out)
 
-    def reconsider(self, now: Instant, out: Outbox) -> None:
+    def _reconsider(self, now: Instant, out: Outbox) -> None:
         """Dial soon if the overlay has room."""
         if self._need() > 0:
-            out.timer(DIAL, now)
+            out.timer(DIAL, max(now, self._next_round))
 
     # ---- dialling
 
@@ -84,81 +92,127 @@ class Dialler:
 
     def dial_more(self, now: Instant, out: Outbox) -> None:
         """Dial while the overlay has room, seeds first; come back when somebody may be dialled again."""
+        self._next_round = now + self._config.dial_tick
         need = self._need()
         if self.stopped or need <= 0:
             return
         room = self._config.dials_max - len(self._dialling) - len(self._dialling_seeds)
-        for address, contact in self.book.seeds.items():
+        for address, contact in self.book.seeds():
+            if room <= 0 or len(self._dialling_seeds) >= self._config.dials_max - 1:
+                break
             due = contact.not_before <= now and address not in self._dialling_seeds
-            if room > 0 and due and not self._linked_at(address):
-                self._dialling_seeds[address] = now
+            if due and not self._linked_at(address):
+                self._dialling_seeds[address] = None
                 room -= 1
                 out.effect(Dial(None, (address,)))
-        near = {link.peer: link.rtt for link in self._links.all() if link.rtt is not None}
-        candidates = [node for node in self.book.candidates(now) if self._dialable(node, now)]
-        for node in choose_dials(candidates, near, min(need, room), self._rng):
+        for node in self._choose(min(need, room), now):
             self._dial(node, now, out)
         if (later := self._next_due()) is not None:
-            out.timer(DIAL, max(later, now + self._config.dial_tick))
+            out.timer(DIAL, max(later, self._next_round))
+
+    def _choose(self, room: int, now: Instant) -> list[NodeId]:
+        """Peers that we met or found ourselves come first; few of those that only others speak of, and last."""
+        known: list[NodeId] = []
+        hearsay: list[NodeId] = []
+        near: dict[NodeId, float] = {}
+        for node in self.book.candidates(now):
+            contact = self.book.get(node)
+            if contact is None or not self._dialable(node, now):
+                continue
+            (hearsay if contact.hearsay else known).append(node)
+            if contact.rtt is not None:
+                near[node] = contact.rtt
+        chosen = choose_dials(known, near, room, self._rng)
+        busy = sum(1 for node in self._dialling if (c := self.book.get(node)) is not None and c.hearsay)
+        few = min(room - len(chosen), self._config.hearsay_dials - busy)
+        return chosen + choose_dials(hearsay, {}, few, self._rng)
 
     def _next_due(self) -> Instant | None:
-        times = [c.not_before for node, c in self.book.infos() if c.addresses and self._links.to(node) is None]
-        times += [c.not_before for address, c in self.book.seeds.items() if not self._linked_at(address)]
+        times = [c.not_before for node, c in self.book.infos() if c.dialable and self._links.to(node) is None]
+        times += [c.not_before for address, c in self.book.seeds() if not self._linked_at(address)]
         return min(times, default=None)
 
-    def lost(self, node: NodeId, now: Instant, out: Outbox) -> None:
-        """A link broke: try at once whether the peer is still there."""
-        contact = self.book.get(node)
-        if contact is not None and contact.addresses and self._dialable(node, now):
-            self._dial(node, now, out)
-        out.timer(DIAL, now + self._config.dial_tick)
-
-    def parted(self, node: NodeId, now: Instant, out: Outbox) -> None:
-        """A link ended by agreement: do not come back at once."""
-        if (contact := self.book.get(node)) is not None:
-            self.book.failed(contact, now, 1.0)
+    def ended(self, link: Link, now: Instant, out: Outbox, *, planned: bool) -> None:
+        """The last link to a peer is gone. One that broke is tried again at once, one that ended by agreement after a
+        moment; one that did not even last a while counts as a failure."""
+        contact, seed = self.book.get(link.peer), self.book.seed_at(link.address)
+        if contact is not None:
+            contact.rtt = link.rtt if link.rtt is not None else contact.rtt
+        for one, pause in ((contact, self._config.redial_min if planned else 0.0), (seed, self._config.redial_min)):
+            if one is not None and now - link.opened < self._config.stable_after:
+                self.book.failed(one, now, self._jitter())
+            elif one is not None:
+                one.failures, one.not_before = 0, now + pause
+        if contact is not None and contact.dialable and contact.not_before <= now and self._dialable(link.peer, now):
+            self._dial(link.peer, now, out)
         out.timer(DIAL, now + self._config.dial_tick)
 
     def wanted(self, event: LinkWanted, now: Instant, out: Outbox) -> None:
         """A machine needs a link to somebody who is not linked."""
         peer, hint = event.peer, event.hint
-        if hint is not None and hint.node == peer and hint.addresses:
+        if hint is not None and hint.node == peer:
             self.book.hint(peer, hint.addresses, SeenVia.GOSSIP, hint.site)
-        contact = self.book.get(peer)
-        if contact is None or not contact.addresses or self._penalties.banned(peer, now) or self.stopped:
+        room = len(self._wanted) < self._config.wanted_dials_max
+        if peer in self._dialling or (room and self._try(peer, now, out)):
+            self._wanted[peer] = None
+        else:
             out.tell(LinkUnavailable(peer))
-            return
-        self._wanted[peer] = now
-        if peer not in self._dialling:
-            self._dial(peer, now, out)
+
+    def verify(self, node: NodeId, now: Instant, out: Outbox) -> bool:
+        """See whether a member answers, `failed` will tell; False when that cannot be tried."""
+        if node in self._dialling or self._try(node, now, out):
+            self._verifying[node] = None
+            return True
+        return False
+
+    def _try(self, node: NodeId, now: Instant, out: Outbox) -> bool:
+        """Dial, unless nothing is known of the peer or it has just failed."""
+        contact = self.book.get(node)
+        if contact is None or not contact.dialable or not self._dialable(node, now):
+            return False
+        if contact.failures and contact.not_before > now:
+            return False
+        self._dial(node, now, out)
+        return True
 
     def opened(self, event: LinkOpened) -> tuple[Contact, bool]:
         """A link opened; returns the contact, and whether a machine wanted just this link."""
-        self._dialling.pop(event.peer, None)
+        peer = event.peer
+        self._dialling.pop(peer, None)
         if event.address is not None:
             self._dialling_seeds.pop(event.address, None)
-        contact = self.book.reached(event.peer, event.address, SeenVia.INBOUND)
-        if event.hello.addresses:
-            self.book.hint(event.peer, event.hello.addresses, SeenVia.INBOUND, event.hello.site)
-        return contact, self._wanted.pop(event.peer, None) is not None and event.dialled
+        contact = self.book.reached(peer, event.address)
+        self.book.hint(peer, event.hello.addresses, SeenVia.INBOUND, event.hello.site)
+        asked = peer in self._wanted or peer in self._verifying
+        self._wanted.pop(peer, None)
+        self._verifying.pop(peer, None)
+        return contact, asked and event.dialled
 
-    def failed(self, event: DialFailed, now: Instant, out: Outbox) -> None:
-        """A dial came to nothing."""
-        jitter = 0.75 + self._rng.random() / 2
+    def failed(self, event: DialFailed, now: Instant, out: Outbox) -> bool:
+        """A dial came to nothing; True when it was to show whether the member lives."""
+        out.timer(DIAL, now + self._config.dial_tick)
         if event.node is None:
             for address in event.addresses:
                 self._dialling_seeds.pop(address, None)
-                if (seed := self.book.seeds.get(address)) is not None:
-                    self.book.failed(seed, now, jitter)
-        else:
-            self._dialling.pop(event.node, None)
-            if (contact := self.book.get(event.node)) is not None:
-                self.book.failed(contact, now, jitter)
-                if contact.failures > self._config.hint_failures and not contact.proven:
-                    self.book.forget(event.node)
-            if self._wanted.pop(event.node, None) is not None and self._links.to(event.node) is None:
-                out.tell(LinkUnavailable(event.node))
-        out.timer(DIAL, now + self._config.dial_tick)
+                if (seed := self.book.seed_at(address)) is not None:
+                    self.book.failed(seed, now, self._jitter())
+            return False
+        node = event.node
+        wanted, verifying = node in self._wanted, node in self._verifying
+        for table in (self._dialling, self._wanted, self._verifying):
+            table.pop(node, None)
+        if self._links.to(node) is not None:
+            return False
+        if (contact := self.book.get(node)) is not None:
+            self.book.failed(contact, now, self._jitter())
+            if contact.failures > self._config.hint_failures and not contact.proven:
+                self.book.forget(node)
+        if wanted:
+            out.tell(LinkUnavailable(node))
+        return verifying
+
+    def _jitter(self) -> float:
+        return 0.75 + self._rng.random() / 2
 
     def _dialable(self, node: NodeId, now: Instant) -> bool:
         free = node not in self._dialling and self._links.to(node) is None
@@ -167,7 +221,7 @@ class Dialler:
     def _dial(self, node: NodeId, now: Instant, out: Outbox) -> None:
         contact = self.book.get(node)
         assert contact is not None, "only known peers are dialled"
-        self._dialling[node] = now
+        self._dialling[node] = None
         out.effect(Dial(node, contact.addresses))
 
     def _linked_at(self, address: Address) -> bool:
@@ -177,5 +231,5 @@ class Dialler:
 
     def worth_remembering(self) -> tuple[PeerInfo, ...]:
         """Peers that were reached and can be dialled, the latest first met last."""
-        proven = [info_of(node, c) for node, c in self.book.infos() if c.proven and c.addresses]
+        proven = [info_of(node, c) for node, c in self.book.infos() if c.proven and c.dialable]
         return tuple(proven[-self._config.remember_max :])

@@ -14,17 +14,16 @@ and tell it what is said, so that it can refute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgecache.core.membership.beliefs import NEWS, SUSPICION, Beliefs
 from edgecache.core.membership.config import MembershipConfig
 from edgecache.core.membership.dialler import DIAL, Dialler
 from edgecache.core.membership.links import Link, LinkTable, loser
-from edgecache.core.membership.members import GONE, MemberTable
-from edgecache.core.membership.news import News, messages_about
 from edgecache.core.membership.overlay import choose_shed
+from edgecache.core.membership.own import REFUTE
 from edgecache.core.membership.penalties import Penalties
-from edgecache.core.membership.suspicion import suspicion_timeout
 from edgecache.core.vocabulary import (
     CloseLink,
     DialFailed,
@@ -39,8 +38,6 @@ from edgecache.core.vocabulary import (
     LinkWanted,
     MachineName,
     MapChanged,
-    MemberChanged,
-    MemberReported,
     MessageReceived,
     Misbehaved,
     Notice,
@@ -58,8 +55,8 @@ from edgecache.core.vocabulary import (
     Warned,
 )
 from edgecache.model.ids import NodeId
-from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
-from edgecache.wire.messages import Goodbye, Gossip, Hello, MemberStatus, Rumour
+from edgecache.model.peer import Address, CloseReason, SeenVia
+from edgecache.wire.messages import Goodbye, Gossip, Hello, MemberStatus
 
 if TYPE_CHECKING:
     from random import Random
@@ -67,11 +64,8 @@ if TYPE_CHECKING:
     from edgecache.model.instant import Instant
 
 _ME = MachineName.MEMBERSHIP
-_NEWS = TimerKey(_ME, "news")
 _TICK = TimerKey(_ME, "tick")
 _REMEMBER = TimerKey(_ME, "remember")
-_INTRODUCE_MAX = 256
-"""Members told to a new link at once; the rest comes with later gossip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +96,15 @@ class Membership:
 
     def __init__(self, me: Identity, config: MembershipConfig, rng: Random) -> None:
         self._me, self._config, self._rng = me, config, rng
-        self._info = PeerInfo(me.node, me.addresses, me.site, me.name, incarnation=me.epoch << 16)
-        self.members = MemberTable(config.members_max)
         self.links = LinkTable()
+        self._beliefs = Beliefs(me, config, rng, self.links)
+        self.members = self._beliefs.members
         self._penalties = Penalties(config)
-        self._dialler = Dialler(me.node, config, rng, links=self.links, penalties=self._penalties)
-        self._news = News()
+        self._dialler = Dialler(me, config, rng, links=self.links, penalties=self._penalties)
         self._leaving = False
         self._handlers = {
             Started: self._started, PeerSighted: self._dialler.sighted,
-            LinkOpened: self._opened, LinkClosed: self._closed, DialFailed: self._dialler.failed,
+            LinkOpened: self._opened, LinkClosed: self._closed, DialFailed: self._dial_failed,
             LinkProbed: self._probed, ProbeFailed: self._probe_failed,
             ShutdownWanted: self._shutdown, OwnAddressesChanged: self._moved, LinkWanted: self._link_wanted,
             LinkBusy: self._busy, Misbehaved: self._misbehaved, TimerFired: self._timer, MessageReceived: self._message,
@@ -121,7 +114,7 @@ class Membership:
 
     def hello(self) -> Hello:
         """What we say first on each link."""
-        me, info = self._me, self._info
+        me, info = self._me, self._beliefs.own.info
         return Hello(me.node, me.mesh, me.site, me.name, me.epoch, info.incarnation, info.addresses, me.host)
 
     def may_link(self, peer: NodeId, now: Instant) -> bool:
@@ -152,30 +145,26 @@ class Membership:
         key = event.key
         if key == DIAL:
             self._dialler.dial_more(now, out)
-        elif key == _NEWS:
-            for peer, message in self._news.flush(self._me.node, self.members, self._linked()):
-                out.send(peer, message)
+        elif key == NEWS:
+            self._beliefs.flush(self._linked(), now, out)
+        elif key == REFUTE and not self._leaving:
+            self._beliefs.refute(self._linked(), now, out)
         elif key == _TICK:
             self._tick(now, out)
         elif key == _REMEMBER:
             self._remember(now, out)
         elif key.name == "probe" and (link := self._link_of(key.subject)) is not None:
             out.effect(Probe(link.link, self._config.probe_idle * 0.9, self._config.probe_timeout))
-        elif key.name == "suspicion":
-            self._confirm(NodeId(str(key.subject)), now, out)
+        elif key.name == SUSPICION:
+            self._beliefs.confirm(NodeId(str(key.subject)), now, out)
 
     def _message(self, event: MessageReceived, now: Instant, out: Outbox) -> None:
         message = event.message
-        if isinstance(message, Goodbye):
-            if message.reason is CloseReason.GOODBYE:
-                rumour = Rumour(event.peer, MemberStatus.LEFT, message.incarnation, event.peer)
-                self._hear_rumour(rumour, event.peer, now, out, first_hand=True)
-            return
-        assert isinstance(message, Gossip)
-        for info in message.peers:
-            self._hear_peer(info, event.peer, now, out)
-        for rumour in message.rumours:
-            self._hear_rumour(rumour, event.peer, now, out, first_hand=False)
+        if isinstance(message, Gossip):
+            self._beliefs.heard(message, event.peer, now, out)
+            self._dialler.told(message.peers, event.peer, now, out)
+        elif isinstance(message, Goodbye) and message.reason is CloseReason.GOODBYE:
+            self._beliefs.departed(event.peer, now, out)
 
     # ---- start, stop, own facts
 
@@ -191,76 +180,28 @@ class Membership:
             self._close(link, CloseReason.GOODBYE, out)
 
     def _moved(self, event: OwnAddressesChanged, now: Instant, out: Outbox) -> None:
-        self._info = replace(self._info, addresses=event.addresses, incarnation=self._info.incarnation + 1)
+        self._dialler.book.own = event.addresses
+        self._beliefs.own.moved(event.addresses)
         for peer in self._linked():
-            out.send(peer, Gossip(peers=(self._info,)))
-
-    def _refute(self, incarnation: int, out: Outbox) -> None:
-        self._info = replace(self._info, incarnation=max(incarnation, self._info.incarnation) + 1)
-        for peer in self._linked():
-            out.send(peer, Gossip(peers=(self._info,)))
-
-    # ---- gossip
-
-    def _hear_peer(self, info: PeerInfo, source: NodeId, now: Instant, out: Outbox) -> None:
-        if info.node == self._me.node:
-            if info.incarnation > self._info.incarnation:
-                self._refute(info.incarnation, out)
-            return
-        if self.members.alive(info, now):
-            self._changed(info.node, source, out, now)
-        self._dialler.told(info, now, out)
-
-    def _hear_rumour(self, rumour: Rumour, source: NodeId, now: Instant, out: Outbox, *, first_hand: bool) -> None:
-        if rumour.node == self._me.node:
-            if rumour.incarnation >= self._info.incarnation and not self._leaving:
-                self._refute(rumour.incarnation, out)
-            return
-        if not first_hand and (link := self.links.to(rumour.node)) is not None:
-            row = self.members.get(rumour.node)
-            if row is not None and rumour.incarnation >= row.info.incarnation and link.peer != source:
-                out.send(rumour.node, Gossip(rumours=(rumour,)))
-            return
-        if self.members.rumoured(rumour, now):
-            self._changed(rumour.node, source, out, now)
-
-    def _changed(self, node: NodeId, source: NodeId | None, out: Outbox, now: Instant) -> None:
-        """A row changed: pass it on, tell the other machines, arm or disarm the suspicion."""
-        row = self.members.get(node)
-        assert row is not None
-        if not self._news:
-            out.timer(_NEWS, now + self._config.gossip_delay)
-        self._news.add(node, source)
-        key = TimerKey(_ME, "suspicion", node)
-        if row.status is MemberStatus.SUSPECT:
-            out.timer(key, row.since + suspicion_timeout(self._config, max(1, len(row.accusers))))
-        else:
-            out.clear(key)
-        out.tell(MemberChanged(row.info, row.status))
-        out.effect(MemberReported(node, row.status))
-
-    def _confirm(self, node: NodeId, now: Instant, out: Outbox) -> None:
-        row = self.members.get(node)
-        if row is None or row.status is not MemberStatus.SUSPECT:
-            return
-        self.members.rumoured(Rumour(node, MemberStatus.DEAD, row.info.incarnation, self._me.node), now)
-        self._changed(node, None, out, now)
+            out.send(peer, Gossip(peers=(self._beliefs.own.info,)))
 
     def _tick(self, now: Instant, out: Outbox) -> None:
-        """Rare upkeep: tell a random neighbour of a few random members, close idle links, forget the long gone."""
+        """Rare upkeep: tell a neighbour of some members, look after one, close idle links, forget the long gone."""
         interval = self._config.gossip_interval
         out.timer(_TICK, now + interval * (0.75 + self._rng.random() / 2))
-        linked, rows = self._linked(), self.members.rows()
-        if linked and rows:
-            sample = self._rng.sample(rows, min(8, len(rows)))
-            peer = self._rng.choice(linked)
-            for message in messages_about(self._me.node, [row for row in sample if row.info.node != peer]):
-                out.send(peer, message)
-        for node in self.members.forget(now - self._config.forget_after):
+        self._beliefs.remind(self._linked(), now, out)
+        node = self._beliefs.unwatched()
+        if node is not None and not self._leaving and not self._dialler.verify(node, now, out):
+            self._beliefs.suspect(node, now, out)
+        for node in self._beliefs.forget(now):
             self._dialler.book.forget(node)
         for link in self.links.working():
             if not link.busy and now - link.used > self._config.idle_close:
                 self._close(link, CloseReason.IDLE, out)
+
+    def _dial_failed(self, event: DialFailed, now: Instant, out: Outbox) -> None:
+        if self._dialler.failed(event, now, out) and event.node is not None:
+            self._beliefs.suspect(event.node, now, out)
 
     # ---- links
 
@@ -271,7 +212,7 @@ class Membership:
         room = len(self.links.overlay()) < self._config.overlay_max
         link = Link(
             event.link, peer, hello, event.dialled, event.address, now, now,
-            overlay=older.overlay if older else room or not wanted,
+            overlay=older.overlay if older else room or not wanted, busy=older.busy if older else 0,
         )
         self.links.add(link)
         if not self.may_link(peer, now):
@@ -279,31 +220,15 @@ class Membership:
             return
         if older is not None:
             self._close(loser(self._me.node, older, link), CloseReason.DUPLICATE, out)
-        self._met(link, now, out)
+        self._beliefs.met(link, now, out)
         if older is None:
             self._tell_up(link, out)
-            self._introduce(link, out)
+            self._beliefs.introduce(link.peer, now, out)
             out.effect(Probe(link.link, 0.0, self._config.probe_timeout))
         out.timer(TimerKey(_ME, "probe", event.link), now + self._pause())
         if link.overlay and not link.closing and len(self.links.overlay()) > self._config.overlay_max:
             self._demote(choose_shed(self.links.overlay(), link, self._rng), now, out)
         self._bound_working(out)
-
-    def _met(self, link: Link, now: Instant, out: Outbox) -> None:
-        """First-hand knowledge: the member is alive, whatever was said."""
-        hello = link.hello
-        row = self.members.get(link.peer)
-        incarnation = hello.incarnation
-        if row is not None and row.rank >= (incarnation, int(MemberStatus.SUSPECT)):
-            out.send(link.peer, Gossip(rumours=(row.rumour(self._me.node),)))
-            incarnation = row.info.incarnation + (row.status is not MemberStatus.ALIVE)
-        if self.members.alive(PeerInfo(link.peer, hello.addresses, hello.site, hello.name, incarnation), now):
-            self._changed(link.peer, None, out, now)
-
-    def _introduce(self, link: Link, out: Outbox) -> None:
-        rows = [row for row in self.members.rows() if row.info.node != link.peer][:_INTRODUCE_MAX]
-        for message in messages_about(self._me.node, rows):
-            out.send(link.peer, message)
 
     def _closed(self, event: LinkClosed, now: Instant, out: Outbox) -> None:
         link = self.links.pop(event.link)
@@ -314,15 +239,9 @@ class Membership:
             return
         planned = event.reason.planned
         out.tell(LinkDown(link.peer, planned))
-        row = self.members.get(link.peer)
-        if not planned and not self._leaving and row is not None and row.status is MemberStatus.ALIVE:
-            accusation = Rumour(link.peer, MemberStatus.SUSPECT, row.info.incarnation, self._me.node)
-            if self.members.rumoured(accusation, now):
-                self._changed(link.peer, None, out, now)
-        if planned:
-            self._dialler.parted(link.peer, now, out)
-        else:
-            self._dialler.lost(link.peer, now, out)
+        if not planned and not self._leaving:
+            self._beliefs.suspect(link.peer, now, out)
+        self._dialler.ended(link, now, out, planned=planned)
 
     def _link_wanted(self, event: LinkWanted, now: Instant, out: Outbox) -> None:
         if (link := self.links.to(event.peer)) is not None:
@@ -388,6 +307,6 @@ class Membership:
 
     def _remember(self, now: Instant, out: Outbox) -> None:
         out.timer(_REMEMBER, now + self._config.remember_interval)
-        gone = [row.info.node for row in self.members.rows() if row.status in GONE]
+        gone = [row.info.node for row in self.members.rows() if row.gone]
         if kept := tuple(info for info in self._dialler.worth_remembering() if info.node not in gone):
             out.effect(RememberPeers(kept))

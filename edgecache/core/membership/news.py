@@ -12,9 +12,10 @@ from edgecache.wire.messages import Gossip, MemberStatus, Rumour
 
 
 class News:
-    """Members whose row changed since the last flush, with who told us (None: we found out ourselves)."""
+    """Members whose row changed since they were told, with who told us (None: we found out ourselves)."""
 
-    def __init__(self) -> None:
+    def __init__(self, per_source: int) -> None:
+        self._per_source = per_source
         self._changed: dict[NodeId, NodeId | None] = {}
 
     def __bool__(self) -> bool:
@@ -26,11 +27,19 @@ class News:
         self._changed[node] = source if known == source else None
 
     def flush(self, me: NodeId, table: MemberTable, links: Sequence[NodeId]) -> list[tuple[NodeId, Gossip]]:
-        """What to send to whom; empties the news."""
-        changed, self._changed = self._changed, {}
+        """What to send to whom: all that we found out ourselves, and so much of each source; the rest stays."""
+        taken: dict[NodeId, NodeId | None] = {}
+        counts: dict[NodeId, int] = {}
+        for node, source in self._changed.items():
+            if source is not None:
+                counts[source] = counts.get(source, 0) + 1
+            if source is None or counts[source] <= self._per_source:
+                taken[node] = source
+        for node in taken:
+            del self._changed[node]
         out: list[tuple[NodeId, Gossip]] = []
         for peer in links:
-            nodes = [node for node, source in changed.items() if peer not in (source, node)]
+            nodes = [node for node, source in taken.items() if peer not in (source, node)]
             rows = [row for node in nodes if (row := table.get(node)) is not None]
             out += [(peer, message) for message in messages_about(me, rows)]
         return out

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgecache.core.state.config import StateConfig
-from edgecache.core.state.replica import Replica, live, over_quota
+from edgecache.core.state.replica import Replica, live, size_of
 from edgecache.core.vocabulary import HeadSigned, MachineName, Outbox, SignHead, TimerKey, Warned
 from edgecache.model.ids import NodeId
 from edgecache.model.instant import Instant
 from edgecache.wire.codec import map_hash
+from edgecache.wire.limits import COUNTER_MAX, ENTRIES_MAX, KEY_BYTES_MAX, OWNER_BYTES_MAX, VALUE_BYTES_MAX
 from edgecache.wire.messages import Entry, Head, StatePush
 
 FLUSH = TimerKey(MachineName.STATE, "flush")
+
+FACT = "n/"
+"""Keys of this kind are facts about a node that other machines decide on."""
+
+_FACT_KEYS, _FACT_BYTES = 16, 1024
+"""Of the quota, what readings leave for facts: a node with too many sensors must still be able to bridge."""
+
+_ADOPTIONS_MAX = 3
+_ADOPTION_PAUSE = 60.0
+"""Seconds: two devices with one key would otherwise outbid each other without a pause."""
 
 
 class OwnMap:
@@ -23,29 +34,29 @@ class OwnMap:
         self.replica = Replica(me, epoch=epoch)
         self._staged: dict[str, bytes | None] = {}
         self._signing: Replica | None = None
-        self._adopted = False
+        self._adoptions = 0
+        self._adopted: Instant = 0.0
 
     def stage(self, entries: Mapping[str, bytes | None], now: Instant, out: Outbox) -> None:
-        """Set keys with the next flush (None removes); what is so already, or beyond the quota, is not set."""
-        fresh = {key: value for key, value in entries.items() if self._coming(key) != value}
-        if not fresh:
-            return
-        candidate = dict(self.replica.entries)
-        for key, value in (self._staged | fresh).items():
-            candidate[key] = Entry(key, 0, value)
-        if over_quota({key: entry for key, entry in candidate.items() if entry.value is not None}):
-            text = "own readings exceed 256 keys or 16 KiB and are not shared: have fewer series"
-            out.effect(Warned("state-quota", text))
-            return
-        if not self._staged:
+        """Set keys with the next flush (None removes); what is so already, or does not fit, is not set. Removals and
+        keys that are there already come first, so that a series too many costs the others nothing."""
+        coming = {e.key: e.value for e in (self._signing or self.replica).entries.values()} | self._staged
+        fresh = {key: value for key, value in entries.items() if coming.get(key) != value}
+        lives = {key: value for key, value in coming.items() if value is not None}
+        keys, size = len(lives), sum(len(key) + len(value) for key, value in lives.items())
+        staged: dict[str, bytes | None] = {}
+        for key in sorted(fresh, key=lambda key: (fresh[key] is not None, key not in lives)):
+            old, new = lives.get(key), fresh[key]
+            keys_then = keys + (new is not None) - (old is not None)
+            size_then = size + _cost(key, new) - _cost(key, old)
+            if new is None or _fits(key, new, keys_then, size_then):
+                staged[key], keys, size = new, keys_then, size_then
+        if len(staged) < len(fresh):
+            text = f"{len(fresh) - len(staged)} own readings are not shared: a node shares at most {ENTRIES_MAX}, of"
+            out.effect(Warned("state-quota", f"{text} {OWNER_BYTES_MAX >> 10} KiB in all: have fewer series"))
+        if staged and not self._staged:
             out.timer(FLUSH, now + self._config.flush_delay)
-        self._staged.update(fresh)
-
-    def _coming(self, key: str) -> bytes | None:
-        if key in self._staged:
-            return self._staged[key]
-        entry = (self._signing or self.replica).entries.get(key)
-        return entry.value if entry else None
+        self._staged.update(staged)
 
     def flush(self, now: Instant, out: Outbox) -> None:
         """Give what is staged one version, and have its head signed."""
@@ -65,30 +76,45 @@ class OwnMap:
         if signing is None or (event.epoch, event.version) != (signing.epoch, signing.version):
             return None
         self._signing = None
-        own = self.replica
-        delta = tuple(entry for entry in signing.entries.values() if entry.version == signing.version)
-        push = StatePush(
-            own.owner, signing.epoch, own.version, signing.version, delta, signing.map_hash, event.signature,
-            event.certificate if own.version == 0 else b"",
-        )
-        own.certificate = event.certificate
-        _, changed = own.apply(push, now)
-        return push, changed
+        own, before = self.replica, self.replica.version
+        own.version, own.map_hash = signing.version, signing.map_hash
+        own.signature, own.certificate = event.signature, event.certificate
+        changed = own.replace(signing.entries, now)
+        return own.push_since(before, own.epoch), changed
 
     def heard_of(self, head: Head, now: Instant, out: Outbox) -> None:
-        """Somebody knows our map at `head`: if that is above where we are, go on above it.
+        """A push of our map with our own signature is at `head`: if that is above where we are, go on above it.
 
         Once that is a restored card; again, while running, it is a second device with our key.
         """
         own = self.replica
-        if head.position <= (own.epoch, max(own.version, self._signing.version if self._signing else 0)):
+        if not self.is_news(head) or head.epoch >= COUNTER_MAX:
             return
-        if self._adopted:
+        if self._adoptions:
             text = "another device runs with this node's key (a cloned card?): give one a new key with `edgecache init`"
             out.effect(Warned("cloned", text))
-        self._adopted = True
+        if self._adoptions >= _ADOPTIONS_MAX and now - self._adopted < _ADOPTION_PAUSE:
+            return
+        self._adoptions += 1
+        self._adopted = now
         values = {entry.key: entry.value for entry in live((self._signing or own).entries)} | self._staged
         self._signing = None
         self.replica = Replica(own.owner, epoch=head.epoch + 1, received=own.received)
         self._staged = {key: value for key, value in values.items() if value is not None}
         out.timer(FLUSH, now + self._config.flush_delay)
+
+    def is_news(self, head: Head) -> bool:
+        """Whether that is above where we are."""
+        own = self.replica
+        return head.position > (own.epoch, max(own.version, self._signing.version if self._signing else 0))
+
+
+def _cost(key: str, value: bytes | None) -> int:
+    return 0 if value is None else size_of((Entry(key, 0, value),))
+
+
+def _fits(key: str, value: bytes, keys: int, size: int) -> bool:
+    """Whether the map may have this entry, with which it has so many keys and bytes."""
+    left_keys, left_bytes = (0, 0) if key.startswith(FACT) else (_FACT_KEYS, _FACT_BYTES)
+    alone = len(key) <= KEY_BYTES_MAX and len(value) <= VALUE_BYTES_MAX
+    return alone and keys <= ENTRIES_MAX - left_keys and size <= OWNER_BYTES_MAX - left_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -10,6 +11,8 @@ from edgecache.model.instant import Instant
 from edgecache.wire.codec import map_hash
 from edgecache.wire.limits import ENTRIES_MAX, OWNER_BYTES_MAX
 from edgecache.wire.messages import Entry, Head, StatePush
+
+_TOMBSTONES_MAX = ENTRIES_MAX
 
 
 class Applied(Enum):
@@ -49,42 +52,26 @@ class Replica:
         whole = push.since == 0
         if not whole and (push.epoch != self.epoch or push.since > self.version):
             return Applied.GAP, ()
-        base = {} if whole else self.entries
-        merged = dict(base)
+        merged = {} if whole else dict(self.entries)
         for entry in push.entries:
             known = merged.get(entry.key)
             if known is None or entry.version > known.version:
                 merged[entry.key] = entry
-        if over_quota(merged) or map_hash(live(merged)) != push.map_hash:
+        if over_quota(live(merged)) or map_hash(live(merged)) != push.map_hash:
             return Applied.WRONG, ()
-        changed = _changed(self.entries, merged)
-        self.entries = merged
-        self._note(changed, now)
         self.epoch, self.version = push.epoch, push.version
         self.floor = push.version if whole else self.floor
         self.map_hash, self.signature = push.map_hash, push.signature
         self.certificate = push.certificate or self.certificate
-        return Applied.NEW, changed
+        return Applied.NEW, self.replace(merged, now)
 
-    def push_since(self, since: int, epoch: int) -> StatePush:
-        """What somebody at (epoch, since) lacks: a delta where the tombstones since then are still here, else all."""
-        delta = epoch == self.epoch and self.floor <= since and since > 0
-        start = since if delta else 0
-        entries = tuple(e for e in self.entries.values() if e.version > start and (delta or e.value is not None))
-        certificate = b"" if delta else self.certificate
-        return StatePush(
-            self.owner, self.epoch, start, self.version, entries, self.map_hash, self.signature, certificate
-        )  # fmt: skip
-
-    def sweep(self, before: Instant) -> None:
-        """Forget tombstones older than `before`; deltas from before them can no longer be told."""
-        for key in [key for key, at in self.removed.items() if at < before]:
-            self.floor = max(self.floor, self.entries[key].version)
-            del self.removed[key], self.entries[key]
-
-    def _note(self, changed: tuple[str, ...], now: Instant) -> None:
+    def replace(self, entries: dict[str, Entry], now: Instant) -> tuple[str, ...]:
+        """These are the entries from now on; returns the keys that changed."""
+        before, self.entries = self.entries, entries
+        changed = [k for k, e in entries.items() if (old := before.get(k)) is None or old.version != e.version]
+        changed += [k for k, e in before.items() if k not in entries and e.value is not None]
         for key in changed:
-            entry = self.entries.get(key)
+            entry = entries.get(key)
             if entry is None or entry.value is None:
                 self.received.pop(key, None)
                 if entry is not None:
@@ -92,8 +79,31 @@ class Replica:
             else:
                 self.received[key] = now
                 self.removed.pop(key, None)
-        for key in [key for key in self.removed if key not in self.entries]:
+        for key in [key for key in self.removed if key not in entries]:
             del self.removed[key]
+        self._forget(list(self.removed)[:-_TOMBSTONES_MAX])
+        return tuple(changed)
+
+    def push_since(self, since: int, epoch: int) -> StatePush:
+        """What somebody at (epoch, since) lacks: a delta where that can be told and is no more than the whole may be,
+        else the whole."""
+        delta = [e for e in self.entries.values() if e.version > since]
+        told = epoch == self.epoch and self.floor <= since and since > 0 and not over_quota(delta)
+        entries = tuple(delta if told else live(self.entries))
+        start, certificate = (since, b"") if told else (0, self.certificate)
+        return StatePush(
+            self.owner, self.epoch, start, self.version, entries, self.map_hash, self.signature, certificate
+        )  # fmt: skip
+
+    def sweep(self, before: Instant) -> None:
+        """Forget tombstones older than `before`."""
+        self._forget([key for key, at in self.removed.items() if at < before])
+
+    def _forget(self, tombstones: list[str]) -> None:
+        """Deltas from before them can no longer be told."""
+        for key in tombstones:
+            self.floor = max(self.floor, self.entries[key].version)
+            del self.removed[key], self.entries[key]
 
 
 def live(entries: dict[str, Entry]) -> list[Entry]:
@@ -101,12 +111,11 @@ def live(entries: dict[str, Entry]) -> list[Entry]:
     return [entry for entry in entries.values() if entry.value is not None]
 
 
-def over_quota(entries: dict[str, Entry]) -> bool:
-    """Whether a map is larger than any owner may have."""
-    size = sum(len(key) + len(entry.value or b"") for key, entry in entries.items())
-    return len(entries) > ENTRIES_MAX or size > OWNER_BYTES_MAX
+def size_of(entries: Iterable[Entry]) -> int:
+    """Bytes of keys and values, as the quota counts them."""
+    return sum(len(entry.key) + len(entry.value or b"") for entry in entries)
 
 
-def _changed(before: dict[str, Entry], after: dict[str, Entry]) -> tuple[str, ...]:
-    keys = [key for key, entry in after.items() if (old := before.get(key)) is None or old.version != entry.version]
-    return tuple(keys + [key for key, entry in before.items() if key not in after and entry.value is not None])
+def over_quota(entries: list[Entry]) -> bool:
+    """Whether these are more entries or bytes than any owner may have, or one push may carry."""
+    return len(entries) > ENTRIES_MAX or size_of(entries) > OWNER_BYTES_MAX

@@ -80,8 +80,8 @@ class Fetch:
     """Requests under way by page, None is the root."""
     received: dict[NodeId, int] = field(default_factory=dict)
     """Bytes of stored chunks by source."""
-    candidates: dict[NodeId, None] = field(default_factory=dict)
-    """Claimed providers that we are not linked to."""
+    candidates: dict[NodeId, bool] = field(default_factory=dict)
+    """Claimed providers that we are not linked to, and whether they claim all of it."""
     linking: dict[NodeId, Instant] = field(default_factory=dict)
     """Those a link was asked for, and since when."""
     barred: dict[NodeId, None] = field(default_factory=dict)

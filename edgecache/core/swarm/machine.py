@@ -213,7 +213,7 @@ class Swarm:
                 self._manifests.lost(blob, neighbour, out)
             self._state.dismiss(blob, neighbour)
             if gave and blob.wants:
-                self._seeking.soon(blob, now, out)
+                self._seeking.source_lost(blob, now, out)
                 self._state.touch(blob.blob)
 
     def _have(self, sender: NodeId, message: Have, now: Instant, out: Outbox) -> None:

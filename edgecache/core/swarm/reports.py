@@ -54,7 +54,7 @@ def report(blob: Blob, out: Outbox) -> None:
     told = (fetch.phase, blob.have.bit_count(), nowhere)
     if told != fetch.told:
         fetch.told = told
-        out.effect(FetchProgressed(blob.blob, blob.info, told[1], blob.asked_of(), nowhere))
+        out.effect(FetchProgressed(blob.blob, blob.info, told[1], blob.asked_of(), nowhere, fetch.full > 0))
 
 
 def announce(blob: Blob, steps: int, out: Outbox, *, at_once: bool = False) -> None:

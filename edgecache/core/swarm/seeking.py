@@ -33,16 +33,17 @@ class Seeking:
     def begin(self, blob: Blob, now: Instant, out: Outbox) -> None:
         """A fetch begins: ask the directory, and at once everybody we are linked to, nearest first."""
         peers = sorted(self._state.peers.values(), key=lambda peer: peer.tier)
-        for peer in peers[: self._state.config.sources_wanted]:
+        for peer in peers[: self._state.config.asked_first]:
             self._talk.open(blob, peer, now, out)
-        self.soon(blob, now, out)
+        self._soon(blob, now, out)
         out.tell(ProvidersWanted(blob.blob))
 
-    def soon(self, blob: Blob, now: Instant, out: Outbox) -> None:
-        """A source is lost, or there is none yet: look again soon."""
+    def source_lost(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        """Look again soon, if the other sources do not have what is missing."""
         assert blob.fetch is not None
-        blob.fetch.refresh = self._state.config.refresh_min
-        self._schedule(blob, blob.fetch, now, out)
+        picker = blob.fetch.picker
+        if picker.nowhere() if picker is not None else not any(n.have for n in blob.neighbours.values()):
+            self._soon(blob, now, out)
 
     def refresh(self, blob: Blob, now: Instant, out: Outbox) -> None:
         """Look again, and repeat what was not answered."""
@@ -67,11 +68,11 @@ class Seeking:
     def found(self, blob: Blob, event: ProvidersFound, now: Instant, out: Outbox) -> None:
         """Claims: ask those we are linked to, and want links to others."""
         fetch, config = blob.fetch, self._state.config
-        assert fetch is not None
+        if fetch is None or not blob.wants:
+            return
         fetch.searched |= event.final
         claims = [claim for claim in event.claims if claim.held > 0 and claim.blob == blob.blob]
         self._state.rng.shuffle(claims)
-        claims.sort(key=lambda claim: not claim.whole)
         for claim in claims:
             node = claim.node
             if node == self._state.me.node or node in fetch.barred or node in blob.neighbours:
@@ -79,8 +80,8 @@ class Seeking:
             peer = self._state.peers.get(node)
             if peer is not None:
                 self._talk.open(blob, peer, now, out)
-            elif len(fetch.candidates) < config.candidates_max:
-                fetch.candidates[node] = None
+            elif len(fetch.candidates) < config.candidates_max or node in fetch.candidates:
+                fetch.candidates[node] = claim.whole
         self._link_more(blob, fetch, now, out)
 
     def linked(self, peer: Peer, now: Instant, out: Outbox) -> None:
@@ -97,7 +98,7 @@ class Seeking:
         """A link cannot be had: try the next candidate."""
         for blob in self._state.fetching.values():
             fetch = blob.fetch
-            if fetch is not None and fetch.linking.pop(node, None) is not None:
+            if fetch is not None and fetch.linking.pop(node, None) is not None and blob.wants:
                 self._link_more(blob, fetch, now, out)
 
     def unbusy(self, now: Instant, out: Outbox, *, at_once: bool = False) -> None:
@@ -108,12 +109,23 @@ class Seeking:
                 out.tell(LinkBusy(peer.node, False))
 
     def _link_more(self, blob: Blob, fetch: Fetch, now: Instant, out: Outbox) -> None:
+        """Links to a few candidates, whoever they are: those that have all of it are wanted by everybody. Only for
+        what no neighbour has they go first, and more are asked for."""
         sources = sum(1 for neighbour in blob.neighbours.values() if neighbour.have)
         room = self._state.config.sources_wanted - sources - len(fetch.linking)
-        for node in list(fetch.candidates)[: max(room, 0)]:
+        candidates = list(fetch.candidates)
+        if fetch.picker is not None and fetch.picker.nowhere():
+            room = max(room, self._state.config.links_for_missing - len(fetch.linking))
+            candidates.sort(key=lambda node: not fetch.candidates[node])
+        for node in candidates[: max(room, 0)]:
             del fetch.candidates[node]
             fetch.linking[node] = now
             out.tell(LinkWanted(node))
+
+    def _soon(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        assert blob.fetch is not None
+        blob.fetch.refresh = self._state.config.refresh_min
+        self._schedule(blob, blob.fetch, now, out)
 
     def _schedule(self, blob: Blob, fetch: Fetch, now: Instant, out: Outbox) -> None:
         pause = fetch.refresh * (0.75 + self._state.rng.random() / 2)

@@ -162,6 +162,8 @@ class FetchProgressed:
     """Peers that chunks are asked of at this moment."""
     missing_nowhere: tuple[int, ...] = ()
     """Chunks that no reachable peer has (the first few): the fetch waits for somebody to return."""
+    store_full: bool = False
+    """The last chunk that came did not fit on the disk: the fetch waits for room."""
 
 
 @dataclass(frozen=True, slots=True)

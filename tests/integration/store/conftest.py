@@ -11,7 +11,6 @@ import pytest
 
 from edgecache.store.disk import DiskStore
 
-pytest.register_assert_rewrite("tests.conformance.chunk_store", "tests.conformance.sample")
 
 
 class Opener(Protocol):

@@ -150,6 +150,7 @@ def test_silence_closes_the_link() -> None:
 def test_a_broken_link_is_suspicion_then_death() -> None:
     talk = Conversation()
     talk.link(1)
+    talk.now = CONFIG.stable_after
     effects = talk.hear(v.LinkClosed(v.LinkId(1), node(1), CloseReason.BROKEN))
     assert talk.status(1) is MemberStatus.SUSPECT
     assert of(v.Dial, effects), "tried at once"
@@ -201,7 +202,8 @@ def test_we_refute_what_is_said_of_us() -> None:
     talk = Conversation()
     talk.link(2)
     before = talk.machine.hello().incarnation
-    effects = talk.gossip(2, Rumour(node(100), MemberStatus.DEAD, before + 3, node(2)))
+    talk.gossip(2, Rumour(node(100), MemberStatus.DEAD, before + 3, node(2)))
+    effects = talk.fire("refute")
     assert talk.machine.hello().incarnation == before + 4
     (told,) = [send.message for send in of(v.Send, effects)]
     assert isinstance(told, Gossip)

@@ -22,6 +22,7 @@ from edgecache.core.vocabulary import (
     ManifestFailed,
     ManifestStored,
     Misbehaved,
+    ProvidersFound,
     ProvidersUnwanted,
     ProvidersWanted,
     RequestId,
@@ -33,7 +34,7 @@ from edgecache.core.vocabulary import (
 )
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.have import HaveSet
-from edgecache.wire.messages import Cancel, Have
+from edgecache.wire.messages import Cancel, Claim, Have
 from tests.unit.core.swarm.desk import Desk, haves, of
 from tests.unit.core.swarm.world import blob_of, node_id
 
@@ -336,6 +337,21 @@ def test_links_are_wanted_to_claimed_providers_within_bounds() -> None:
     desk.now += SwarmConfig().link_patience
     desk.ring("refresh")
     assert len(desk.heard(LinkWanted)) == SwarmConfig().sources_wanted, "links that never came are given up"
+
+
+def test_a_provider_of_what_no_neighbour_has_is_linked_beyond_that_number() -> None:
+    """Or a swarm whose members all lack one chunk would never find the publisher."""
+    desk = Desk(SwarmConfig(sources_wanted=2))
+    desk.link(1, 2)
+    desk.give(FetchWanted(TEN.blob))
+    desk.have(1, TEN, range(9), wanting=True)
+    desk.have(2, TEN, range(9), wanting=True)
+    assert not of(LinkWanted, desk.claims(TEN, 7)), "there are enough sources"
+    desk.manifest(TEN)
+    desk.clear()
+    desk.give(ProvidersFound(TEN.blob, tuple(Claim(TEN.blob, node_id(n), 5, 10) for n in range(20, 40)), final=True))
+    assert desk.heard(LinkWanted)[0] == LinkWanted(node_id(7))
+    assert len(desk.heard(LinkWanted)) == SwarmConfig().links_for_missing
 
 
 def test_claims_of_ourselves_and_withdrawn_ones_are_ignored() -> None:
