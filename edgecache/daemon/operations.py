@@ -18,8 +18,10 @@ from edgecache.daemon.transfers import held
 from edgecache.model.errors import EdgecacheError, NotFound, StoreFull, UsageError
 from edgecache.model.ids import BlobId, BlobRef, parse_blob_ref
 from edgecache.ports import StoredBlob
+from edgecache.wire.manifest import ManifestBuilder
 from edgecache.wire.messages import Claim
 
+EMPTY_BLOB = ManifestBuilder().finish().blob
 FIND_TIMEOUT = 10.0
 """A blob of which nobody has even the manifest for so long is reported as not found."""
 PROGRESS_INTERVAL = 0.1
@@ -159,6 +161,8 @@ class Operations:
         if request.get("wait") is False:
             driver.post(v.FetchWanted(blob))
             return {"blob": blob, "started": True}
+        if blob == EMPTY_BLOB:
+            await self._make_empty()
         async for report in self._fetch(blob, channel):
             await channel.say(_progress(report))
         stored = await driver.in_store(driver.store.blob, blob)
@@ -174,6 +178,12 @@ class Operations:
             "blob": blob, "size": stored.info.size, "sha256": stored.info.sha256.hex(), "chunks": stored.info.chunks,
             "sources": sources,
         }
+
+    async def _make_empty(self) -> None:
+        """Nobody announces the blob without chunks, as there is nothing to hold; everybody can make it."""
+        driver = self._driver
+        draft = await driver.in_store(driver.store.draft)
+        driver.post(held(await driver.in_store(lambda: draft.commit(name="", pin=False))))
 
     async def _send_content(self, stored: StoredBlob, channel: Channel) -> None:
         driver, info = self._driver, stored.info

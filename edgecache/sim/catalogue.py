@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgecache.model.content import CHUNK_BYTES
+from edgecache.sim.device import Profile
 from edgecache.sim.faults import cable, crash, heal, lie, partition, restart, slow, stop_bridge, stop_one
 from edgecache.sim.mesh import VirtualMesh
 from edgecache.sim.scenario import Scenario
@@ -36,6 +37,28 @@ def fleet(devices: int) -> Scenario:
         ],
         everybody_has_what_they_want,
         deadline=120.0,
+    )
+
+
+FILM_BYTES = 256 * CHUNK_BYTES
+LINK = Profile(uplink=11.9e6, downlink=11.9e6)
+"""100 Mbit/s, less what Ethernet, IP and TLS take."""
+
+
+def swarm(devices: int) -> Scenario:
+    """64 MiB from one to all the others at once, over links of 100 Mbit/s: what the system tests measure."""
+    everybody = range(devices)
+    return Scenario(
+        "swarm",
+        devices,
+        [
+            (0.0, join(everybody)),
+            (5.0, publish(0, "film", FILM_BYTES)),
+            (6.0, fetch(everybody[1:], "film", FILM_BYTES)),
+        ],
+        everybody_has_what_they_want,
+        deadline=60.0,
+        profile=lambda _: LINK,
     )
 
 
@@ -156,6 +179,7 @@ def _is_bridged(mesh: VirtualMesh) -> bool:
 
 SCENARIOS: dict[str, tuple[Callable[[int], Scenario], int]] = {
     "fleet": (fleet, 200),
+    "swarm": (swarm, 4),
     "returning": (returning, 12),
     "split": (split, 12),
     "publisher-cut": (publisher_cut, 8),

@@ -1,4 +1,4 @@
-"""Agents on the hosts of a lab: identities made once by the command line, processes of their own, and what they answer."""
+"""Agents on the hosts of a lab: identities made once by the command line, real processes, and what they answer."""
 
 from __future__ import annotations
 
@@ -178,11 +178,6 @@ class Mesh:
         """Start all of them, and wait for nothing."""
         for agent in self.agents:
             agent.start()
-
-    def stop(self) -> None:
-        """Stop all of them."""
-        for agent in self.agents:
-            agent.stop()
 
     def meet(self, timeout: float = 15.0) -> float:
         """Wait until each is linked with every other; seconds since the last of them was started."""

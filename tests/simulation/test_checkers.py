@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from edgecache.core.membership import Membership
 from edgecache.core.node import Node, NodeConfig
 from edgecache.core.swarm.config import SwarmConfig
 from edgecache.core.vocabulary import (
@@ -38,16 +39,17 @@ from edgecache.sim.mesh import VirtualMesh
 
 @dataclass
 class BrokenCore:
-    """Answers every event with what it is told to."""
+    """Answers every event with what it is told to; how it greets others is as before."""
 
     answer: Callable[[Event], list[Effect]]
+    membership: Membership
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         return self.answer(event)
 
 
 def breaks(device: Device, answer: Callable[[Event], list[Effect]]) -> None:
-    device.core = cast(Node, BrokenCore(answer))
+    device.core = cast(Node, BrokenCore(answer, device.core.membership))
 
 
 def made(*checkers: Checker) -> VirtualMesh:

@@ -8,7 +8,18 @@ import pytest
 
 from edgecache.core.node import NodeConfig
 from edgecache.sim.__main__ import main
-from edgecache.sim.catalogue import SCENARIOS, bridging, fleet, hostile, publisher_cut, returning, split
+from edgecache.sim.catalogue import (
+    FILM_BYTES,
+    LINK,
+    SCENARIOS,
+    bridging,
+    fleet,
+    hostile,
+    publisher_cut,
+    returning,
+    split,
+    swarm,
+)
 from edgecache.sim.report import difference
 from edgecache.sim.scenario import Failed, Scenario, play
 from edgecache.sim.workload import everybody_has_what_they_want, expect, fetch, join, publish
@@ -22,6 +33,16 @@ def test_a_fleet_joins_fetches_and_loses_a_tenth() -> None:
     assert report.fetch_worst < 10.0
 
 
+@pytest.mark.parametrize("devices", [4, 8])
+def test_a_swarm_is_close_to_what_the_links_allow(devices: int) -> None:
+    """Real agents on four such links took 1.34 times size over rate, and 64 % did not come from the publisher."""
+    report = play(swarm(devices), seed=1)
+    bound = FILM_BYTES / LINK.uplink
+    assert bound < report.fetch_worst < 1.3 * bound
+    assert report.publisher_share < 1.5 / (devices - 1), "hardly more than one copy leaves the publisher"
+    assert report.redundant < 1.02
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_restarted_devices_go_on_where_they_were(seed: int) -> None:
     report = play(returning(12), seed)
@@ -29,7 +50,7 @@ def test_restarted_devices_go_on_where_they_were(seed: int) -> None:
     assert report.redundant < 1.15, "what the disks had kept was not fetched again"
 
 
-@pytest.mark.parametrize("seed", [1, 4, 7])
+@pytest.mark.parametrize("seed", [1, 4, 6, 7])
 def test_two_halves_find_each_other_again(seed: int) -> None:
     assert play(split(12), seed).wishes == 11
 

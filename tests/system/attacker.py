@@ -49,12 +49,11 @@ class Attacker:
         print("at full strength", flush=True)
         await asyncio.gather(*tasks)
 
-    async def _connect(self, context: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        source = (next(self._sources), 0)
-        name = "any" if context else None
+    async def _connect(self, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        source, name = (next(self._sources), 0), "any" if tls else None
         async with asyncio.timeout(5):
             opened = await asyncio.open_connection(
-                self._target, TCP_PORT, local_addr=source, ssl=context, server_hostname=name
+                self._target, TCP_PORT, local_addr=source, ssl=tls, server_hostname=name
             )
         self._opened += 1
         if self._opened >= SILENT + SLOW:

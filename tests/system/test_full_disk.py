@@ -12,6 +12,7 @@ import pytest
 from edgecache.model.errors import ExitCode
 from tests.lab.agents import Enrolment, Following, LabAgent, eventually, sample, sha256
 from tests.lab.netlab import NetLab
+from tests.lab.tools import lacking
 from tests.system.conftest import Figure, MakeMesh
 
 pytestmark = pytest.mark.system
@@ -26,7 +27,10 @@ RESUMED = 20.0
 def small_disk(agent: LabAgent, enrolment: Enrolment, number: int) -> Iterator[Path]:
     """The agent's data directory is a file system of its own."""
     data = agent.directory / "data"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "edgecache-test", data], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "edgecache-test", str(data)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lacking(f"a small file system cannot be mounted: {done.stderr.strip()}")
     try:
         enrolment.give(number, data)
         yield data

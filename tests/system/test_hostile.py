@@ -24,7 +24,6 @@ from tests.system.conftest import Figure, MakeMesh
 pytestmark = pytest.mark.system
 
 MIB = 1024 * 1024
-PAIRS = 3
 SLOWER = 1.3
 """Longest that a get may take under attack, in times of its control."""
 SOURCES = [f"10.77.0.{number}" for number in range(101, 109)]
@@ -84,7 +83,10 @@ def lost_links(agent: LabAgent) -> list[str]:
     return [line for line in agent.log() if "link with" in line and "closed: " in line and "duplicate" not in line]
 
 
-def test_a_get_under_attack(make_mesh: MakeMesh, enrolment: Enrolment, tmp_path: Path, figure: Figure) -> None:
+@pytest.mark.parametrize("pairs", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+def test_a_get_under_attack(
+    make_mesh: MakeMesh, enrolment: Enrolment, tmp_path: Path, figure: Figure, pairs: int
+) -> None:
     """Hundreds of connections from eight addresses to both ends of a transfer."""
     content = sample(7, 20 * MIB)
     enrolment.give(-1, tmp_path / "stranger")
@@ -102,7 +104,7 @@ def test_a_get_under_attack(make_mesh: MakeMesh, enrolment: Enrolment, tmp_path:
         settled = [lost_links(agent) for agent in mesh]
 
         calm, attacked, held = [], [], []
-        for _ in range(PAIRS):
+        for _ in range(pairs):
             calm.append(fetched(getter, blob, sha256(content)))
             with under_attack(lab, [holder, getter], tmp_path / "stranger"):
                 attacked.append(fetched(getter, blob, sha256(content)))

@@ -61,11 +61,11 @@ class Story:
 
     def round(self, number: int) -> None:
         """One operation at one agent, and one agent, perhaps another one, killed meanwhile."""
-        actor, other, _ = self.rng.sample(self.mesh.agents, 3)
+        actor, other, third = self.rng.sample(self.mesh.agents, 3)
         victim = other if number % 3 == 2 else actor
         content = sample(1000 + number, self.rng.randint(*SIZES))
         if number % 3 == 0:
-            self.put(actor, victim, content)
+            self.put(actor, third, victim, content)
         else:
             self.get(actor, other, victim, content)
         for blob, expected in self.acknowledged[victim].items():
@@ -77,7 +77,7 @@ class Story:
         time.sleep(self.rng.uniform(0, within))
         victim.kill()
 
-    def put(self, actor: LabAgent, victim: LabAgent, content: bytes) -> None:
+    def put(self, actor: LabAgent, reader: LabAgent, victim: LabAgent, content: bytes) -> None:
         putting = Putting(actor, content)
         self.kill(victim, PUT_SECONDS)
         putting.join(10)
@@ -91,7 +91,7 @@ class Story:
         for blob, row in actor.blobs().items():
             if row["sha256"] == sha256(content):
                 assert row["complete"], "a put is whole or not there"
-                assert actor.content(blob) == content
+                assert reader.content(blob) == content, "what it offers is right"
 
     def get(self, actor: LabAgent, holder: LabAgent, victim: LabAgent, content: bytes) -> None:
         putting = Putting(holder, content)

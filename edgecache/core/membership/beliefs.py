@@ -168,6 +168,14 @@ class Beliefs:
         horizon = now - self._config.forget_after
         return [row.info.node for row in self.members.rows() if row.gone and row.since < horizon]
 
+    def dead(self) -> list[NodeId]:
+        """Members that vanished without a goodbye, and are not forgotten."""
+        return [row.info.node for row in self.members.rows() if row.status is MemberStatus.DEAD]
+
+    def living(self) -> int:
+        """How many members are believed alive."""
+        return sum(row.status is MemberStatus.ALIVE for row in self.members.rows())
+
     def unwatched(self) -> NodeId | None:
         """Somebody who is believed alive and to whom we have no link, if it is time to see for ourselves."""
         if self._rng.random() * self._config.verify_every > self._config.gossip_interval:

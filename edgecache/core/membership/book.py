@@ -43,6 +43,8 @@ class Contact:
     """A handshake succeeded at one time; unproven hints are the first to be dropped."""
     rtt: float | None = None
     """Of the last link."""
+    dormant_since: Instant | None = None
+    """The member is forgotten: it is dialled rarely, and not remembered for the next start."""
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -55,6 +57,11 @@ class Contact:
     def dialable(self) -> bool:
         """Whether any address is known."""
         return bool(self.reached or self.told)
+
+    @property
+    def awake(self) -> bool:
+        """It may be there."""
+        return self.dormant_since is None
 
     @property
     def hearsay(self) -> bool:
@@ -91,7 +98,7 @@ class AddressBook:
             contact.told[via] = told
         contact.site = site or contact.site
         if via is SeenVia.MDNS or (fresh and via in (SeenVia.SEED, SeenVia.REMEMBERED)):
-            contact.failures, contact.not_before = 0, 0.0
+            contact.failures, contact.not_before, contact.dormant_since = 0, 0.0, None
         if not contact.hearsay:
             self._hearsay.pop(node, None)
 
@@ -127,7 +134,7 @@ class AddressBook:
             contact.reached = tuple(dict.fromkeys((address, *contact.reached)))[:_REACHED_MAX]
             if address in self._seeds:
                 contact.via = min(contact.via, SeenVia.SEED, key=_DIRECTNESS.index)
-        contact.proven = True
+        contact.proven, contact.dormant_since = True, None
         self._hearsay.pop(node, None)
         return contact
 
@@ -142,9 +149,26 @@ class AddressBook:
         self._contacts.pop(node, None)
         self._hearsay.pop(node, None)
 
+    def rest(self, node: NodeId, now: Instant) -> None:
+        """The member is forgotten: what we only heard of it goes, whom we met is kept for the rare dials."""
+        contact = self._contacts.get(node)
+        if contact is not None and not contact.proven:
+            self.forget(node)
+        elif contact is not None and contact.dormant_since is None:
+            contact.dormant_since = now
+
+    def dormant(self, now: Instant) -> list[NodeId]:
+        """Those that rest; dropped after a day."""
+        horizon = now - self._config.reconnect_for
+        resting = [(node, c.dormant_since) for node, c in self._contacts.items() if c.dormant_since is not None]
+        for node, since in resting:
+            if since < horizon:
+                self.forget(node)
+        return [node for node, since in resting if since >= horizon]
+
     def candidates(self, now: Instant) -> list[NodeId]:
         """Peers that may be dialled now, in order of arrival."""
-        return [node for node, contact in self._contacts.items() if contact.not_before <= now and contact.dialable]
+        return [node for node, c in self._contacts.items() if c.not_before <= now and c.dialable and c.awake]
 
     def infos(self) -> list[tuple[NodeId, Contact]]:
         """All contacts."""

@@ -57,6 +57,9 @@ class MembershipConfig:
     shake hands without a pause. More: a peer behind bad Wi-Fi waits needlessly. Guess."""
     hint_failures: int = 8
     """A hint that never led to a handshake is dropped after so many failed dials."""
+    reconnect_for: float = 86400.0
+    """Now and then somebody dials the dead, those that have been so for no longer than this: two halves of a mesh that
+    was split would otherwise each be content with itself. Serf does the same, for a day."""
     forget_after: float = 600.0
     """Dead and departed members are forgotten after this; twice that as a tombstone against stale gossip."""
     members_max: int = 2048

@@ -128,7 +128,8 @@ class Dialler:
         return chosen + choose_dials(hearsay, {}, few, self._rng)
 
     def _next_due(self) -> Instant | None:
-        times = [c.not_before for node, c in self.book.infos() if c.dialable and self._links.to(node) is None]
+        others = [c for node, c in self.book.infos() if c.dialable and c.awake and self._links.to(node) is None]
+        times = [c.not_before for c in others]
         times += [c.not_before for address, c in self.book.seeds() if not self._linked_at(address)]
         return min(times, default=None)
 
@@ -157,6 +158,12 @@ class Dialler:
             self._wanted[peer] = None
         else:
             out.tell(LinkUnavailable(peer))
+
+    def reconnect(self, dead: list[NodeId], living: int, now: Instant, out: Outbox) -> None:
+        """Dial one of the dead; all nodes together so often that each of them is tried about once a time."""
+        lost = [node for node in (*dead, *self.book.dormant(now)) if self._links.to(node) is None]
+        if lost and self._rng.random() * max(1, living) < len(lost):
+            self._try(self._rng.choice(lost), now, out)
 
     def verify(self, node: NodeId, now: Instant, out: Outbox) -> bool:
         """See whether a member answers, `failed` will tell; False when that cannot be tried."""
@@ -231,5 +238,5 @@ class Dialler:
 
     def worth_remembering(self) -> tuple[PeerInfo, ...]:
         """Peers that were reached and can be dialled, the latest first met last."""
-        proven = [info_of(node, c) for node, c in self.book.infos() if c.proven and c.dialable]
+        proven = [info_of(node, c) for node, c in self.book.infos() if c.proven and c.dialable and c.awake]
         return tuple(proven[-self._config.remember_max :])

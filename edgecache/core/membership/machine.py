@@ -194,7 +194,8 @@ class Membership:
         if node is not None and not self._leaving and not self._dialler.verify(node, now, out):
             self._beliefs.suspect(node, now, out)
         for node in self._beliefs.forget(now):
-            self._dialler.book.forget(node)
+            self._dialler.book.rest(node, now)
+        self._dialler.reconnect(self._beliefs.dead(), self._beliefs.living(), now, out)
         for link in self.links.working():
             if not link.busy and now - link.used > self._config.idle_close:
                 self._close(link, CloseReason.IDLE, out)

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecache.core.state.config import StateConfig
-from edgecache.core.state.own import FLUSH, OwnMap
-from edgecache.core.state.replica import Applied, Replica
+from edgecache.core.state.own import FACT, FLUSH, OwnMap
+from edgecache.core.state.owners import Owners
+from edgecache.core.state.replica import Applied, Replica, size_of
 from edgecache.core.state.tree import Tree
+from edgecache.core.state.wanted import Wanted
 from edgecache.core.vocabulary import (
     EntryChanged,
     Event,
@@ -39,12 +41,13 @@ from edgecache.core.vocabulary import (
     Started,
     TimerFired,
     TimerKey,
+    Warned,
 )
 from edgecache.model.ids import NodeId, node_id_to_bytes
+from edgecache.model.pacing import TokenBucket
 from edgecache.wire.limits import HEADS_MAX
 from edgecache.wire.messages import (
     Head,
-    MemberStatus,
     StateDigest,
     StatePrune,
     StatePull,
@@ -60,8 +63,10 @@ if TYPE_CHECKING:
 _ME = MachineName.STATE
 _SUMMARY = TimerKey(_ME, "summary")
 _LAZY = TimerKey(_ME, "lazy")
-_FACT = "n/"
-"""Keys of this kind are facts about a node that other machines decide on."""
+_MISSING = "missing"
+_PUSH_BYTES = 300
+"""Head, signature and framing of a push; its certificate comes on top."""
+_HEAD_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,9 @@ class State:
     def __init__(self, me: Identity, config: StateConfig, rng: Random) -> None:
         self._me, self._config, self._rng = me, config, rng
         self._own = OwnMap(me.node, me.epoch, config)
-        self._replicas: dict[NodeId, Replica] = {}
-        self._tree = Tree()
-        self._missing: dict[NodeId, tuple[Head, NodeId]] = {}
+        self._owners = Owners(me, config)
+        self._tree = Tree(config)
+        self._wanted = Wanted(config)
         self._handlers = {
             Started: self._started, OwnEntriesChanged: self._own_changed, OwnEntriesWanted: self._own_changed,
             HeadSigned: self._signed, LinkUp: self._link_up, LinkDown: self._link_down, MemberChanged: self._member,
@@ -114,7 +119,7 @@ class State:
         return self._own.replica.epoch
 
     def _all(self) -> list[Replica]:
-        return [self._own.replica, *self._replicas.values()]
+        return [self._own.replica, *self._owners.replicas.values()]
 
     def heads(self) -> list[Head]:
         """Where every known map stands; own one first."""
@@ -122,9 +127,12 @@ class State:
 
     def value(self, owner: NodeId, key: str) -> bytes | None:
         """One value."""
-        replica = self._own.replica if owner == self._me.node else self._replicas.get(owner)
+        replica = self._map_of(owner)
         entry = replica.entries.get(key) if replica else None
         return entry.value if entry else None
+
+    def _map_of(self, owner: NodeId) -> Replica | None:
+        return self._own.replica if owner == self._me.node else self._owners.replicas.get(owner)
 
     # ---- routing
 
@@ -145,7 +153,7 @@ class State:
         elif key == _LAZY:
             for peer, heads in self._tree.take_announcements():
                 out.send(peer, StateDigest(heads[:HEADS_MAX]))
-        elif key.name == "missing":
+        elif key.name == _MISSING:
             self._still_missing(NodeId(str(key.subject)), now, out)
 
     def _started(self, event: Started, now: Instant, out: Outbox) -> None:
@@ -168,17 +176,22 @@ class State:
         if push.owner == self._me.node:
             self._own.heard_of(push.head, now, out)
             return
-        replica = self._replicas.get(push.owner)
+        replica = self._owners.replicas.get(push.owner)
         if replica is None:
-            if push.since != 0 or len(self._replicas) >= self._config.owners_max:
+            if not self._owners.is_news(push.head):
+                return
+            if push.since != 0:
                 self._want(push.head, peer, now, out)
                 return
-            replica = Replica(push.owner)
+            burst = self._config.owner_burst
+            replica = Replica(push.owner, pace=TokenBucket(self._config.owner_rate, burst, burst))
+        if push.head.position > replica.head.position and not replica.in_pace(push, now):
+            return
         outcome, changed = replica.apply(push, now)
         if outcome is Applied.NEW:
-            self._replicas[push.owner] = replica
-            replica.gone_since = None
-            self._missing.pop(push.owner, None)
+            if push.owner not in self._owners.replicas:
+                self._owners.keep(replica, now)
+            self._wanted.came(push.head)
             self._tree.set_eager(peer, True)
             self._spread(push, peer, now, out)
             self._tell(replica, changed, out)
@@ -193,10 +206,13 @@ class State:
             out.send(peer, StatePull((Head(push.owner, 0, 0),)))
 
     def _spread(self, push: StatePush, source: NodeId | None, now: Instant, out: Outbox) -> None:
-        for peer in self._tree.eager():
+        """Pass news on. A whole map that is not the owner's first is what we had missed: others hardly want it too, so
+        it is only announced."""
+        caught_up = push.since == 0 and push.version > 1
+        for peer in () if caught_up else self._tree.eager():
             if peer not in (source, push.owner):
                 out.send(peer, push)
-        if self._tree.announce(push.head, source):
+        if self._tree.announce(push.head, besides=(source, push.owner), eager_too=caught_up):
             out.timer(_LAZY, now + self._config.lazy_delay)
 
     def _tell(self, replica: Replica, changed: tuple[str, ...], out: Outbox) -> None:
@@ -204,7 +220,7 @@ class State:
             return
         out.effect(MapChanged(replica.owner, changed))
         for key in changed:
-            if key.startswith(_FACT):
+            if key.startswith(FACT):
                 entry = replica.entries.get(key)
                 out.tell(EntryChanged(replica.owner, key, entry.value if entry else None))
 
@@ -215,19 +231,20 @@ class State:
             return
         self._tree.add(event.peer)
         if self._me.node < event.peer:
-            out.send(event.peer, self._full_digest(now))
+            self._send_digest(event.peer, now, out)
 
     def _link_down(self, event: LinkDown, now: Instant, out: Outbox) -> None:
         self._tree.remove(event.peer)
+        self._wanted.lost(event.peer)
 
     def _current(self, now: Instant) -> list[Replica]:
-        """The maps that take part in digests: all but those of owners that have been gone for long."""
-        horizon = now - self._config.silent_after
-        others = [r for r in self._replicas.values() if r.gone_since is None or r.gone_since > horizon]
-        return [self._own.replica, *others]
+        return [self._own.replica, *self._owners.current(now)]
 
-    def _full_digest(self, now: Instant) -> StateDigest:
-        return StateDigest(tuple(replica.head for replica in self._current(now))[:HEADS_MAX], complete=True)
+    def _send_digest(self, peer: NodeId, now: Instant, out: Outbox) -> None:
+        """All heads. Where no more maps can be kept, absence does not mean that they are wanted."""
+        heads = tuple(replica.head for replica in self._current(now))
+        if self._tree.may_answer(peer, _HEAD_BYTES * len(heads), now):
+            out.send(peer, StateDigest(heads, complete=not self._owners.full))
 
     def _hash_of_heads(self, now: Instant) -> bytes:
         digest = hashlib.sha256()
@@ -242,49 +259,48 @@ class State:
             out.send(self._rng.choice(neighbours), StateSummary(self._hash_of_heads(now)))
         for replica in self._all():
             replica.sweep(now - self._config.tombstone_time)
-        for owner, replica in list(self._replicas.items()):
-            if replica.gone_since is not None and replica.gone_since + self._config.forget_after < now:
-                del self._replicas[owner]
-                out.effect(MapChanged(owner, (), gone=True))
+        for replica in self._owners.forget(now):
+            out.effect(MapChanged(replica.owner, (), gone=True))
+            for key in [key for key in replica.received if key.startswith(FACT)]:
+                out.tell(EntryChanged(replica.owner, key, None))
+        if self._owners.full:
+            text = f"this site has more than {self._config.owners_max} nodes: the readings of some are not known here"
+            out.effect(Warned("state-owners", text))
 
     def _summary(self, peer: NodeId, message: StateSummary, now: Instant, out: Outbox) -> None:
         if message.hash != self._hash_of_heads(now):
-            out.send(peer, self._full_digest(now))
+            self._send_digest(peer, now, out)
 
     def _digest(self, peer: NodeId, message: StateDigest, now: Instant, out: Outbox) -> None:
         theirs = {head.owner: head for head in message.heads}
-        for head in message.heads:
-            if head.owner == self._me.node:
-                self._own.heard_of(head, now, out)
-        behind = [head for head in message.heads if head.owner != self._me.node and self._is_news(head)]
+        ours = theirs.pop(self._me.node, None)
+        if ours is not None and self._own.is_news(ours):
+            out.send(peer, StatePull((Head(self._me.node, 0, 0),)))  # anybody can say so: only our signature counts
+        behind = [head for head in theirs.values() if self._owners.is_news(head)]
         if not message.complete:
             for head in behind:
                 self._want(head, peer, now, out)
             return
         if behind:
-            out.send(peer, StatePull(tuple(self._standing(head.owner) for head in behind)))
+            out.send(peer, StatePull(tuple(self._owners.standing(head.owner) for head in behind)))
         for replica in self._current(now):
-            head = theirs.get(replica.owner, Head(replica.owner, 0, 0))
-            if replica.version and replica.head.position > head.position:
-                out.send(peer, replica.push_since(head.version, head.epoch))
+            head = (ours if replica is self._own.replica else theirs.get(replica.owner)) or Head(replica.owner, 0, 0)
+            self._answer(peer, replica, head, now, out)
 
-    def _is_news(self, head: Head) -> bool:
-        replica = self._replicas.get(head.owner)
-        if replica is None:
-            return head.version > 0
-        return head.position > replica.head.position
-
-    def _standing(self, owner: NodeId) -> Head:
-        replica = self._replicas.get(owner)
-        return replica.head if replica else Head(owner, 0, 0)
+    def _answer(self, peer: NodeId, replica: Replica, head: Head, now: Instant, out: Outbox) -> None:
+        """Tell a neighbour what it lacks of a map, within its budget: what is left out it will miss again."""
+        if not replica.version or replica.head.position <= head.position:
+            return
+        push = replica.push_since(head.version, head.epoch)
+        if self._tree.may_answer(peer, _PUSH_BYTES + len(push.certificate) + size_of(push.entries), now):
+            out.send(peer, push)
 
     def _pull(self, peer: NodeId, message: StatePull, now: Instant, out: Outbox) -> None:
         if message.graft:
             self._tree.set_eager(peer, True)
         for head in message.heads:
-            replica = self._own.replica if head.owner == self._me.node else self._replicas.get(head.owner)
-            if replica is not None and replica.version and replica.head.position > head.position:
-                out.send(peer, replica.push_since(head.version, head.epoch))
+            if (replica := self._map_of(head.owner)) is not None:
+                self._answer(peer, replica, head, now, out)
 
     def _prune(self, peer: NodeId, message: StatePrune, now: Instant, out: Outbox) -> None:
         self._tree.set_eager(peer, False)
@@ -292,26 +308,19 @@ class State:
     # ---- what was announced and has not come
 
     def _want(self, head: Head, peer: NodeId, now: Instant, out: Outbox) -> None:
-        if head.owner not in self._missing:
-            if len(self._missing) >= self._config.owners_max:
-                return
-            out.timer(TimerKey(_ME, "missing", head.owner), now + self._config.graft_delay)
-        self._missing[head.owner] = (head, peer)
+        if self._wanted.announced(head, peer):
+            out.timer(TimerKey(_ME, _MISSING, head.owner), now + self._config.graft_delay)
 
     def _still_missing(self, owner: NodeId, now: Instant, out: Outbox) -> None:
-        head, peer = self._missing.pop(owner, (None, None))
-        if head is None or peer is None or not self._is_news(head):
-            return
-        if peer not in self._tree:
+        """Ask one announcer, and later the next."""
+        standing = self._owners.standing(owner)
+        peer = self._wanted.next(owner, standing.position)
+        if peer is None:
             return
         self._tree.set_eager(peer, True)
-        out.send(peer, StatePull((self._standing(owner),), graft=True))
+        out.send(peer, StatePull((standing,), graft=True))
+        if owner in self._wanted:
+            out.timer(TimerKey(_ME, _MISSING, owner), now + self._config.pull_retry)
 
     def _member(self, event: MemberChanged, now: Instant, out: Outbox) -> None:
-        replica = self._replicas.get(event.info.node)
-        if replica is None:
-            return
-        if event.status in (MemberStatus.DEAD, MemberStatus.LEFT):
-            replica.gone_since = replica.gone_since or now
-        else:
-            replica.gone_since = None
+        self._owners.member(event, now)

@@ -8,6 +8,7 @@ from enum import Enum
 
 from edgecache.model.ids import Digest, NodeId
 from edgecache.model.instant import Instant
+from edgecache.model.pacing import TokenBucket
 from edgecache.wire.codec import map_hash
 from edgecache.wire.limits import ENTRIES_MAX, OWNER_BYTES_MAX
 from edgecache.wire.messages import Entry, Head, StatePush
@@ -39,11 +40,20 @@ class Replica:
     signature: bytes = b""
     certificate: bytes = b""
     gone_since: Instant | None = None
+    pace: TokenBucket = TokenBucket(0, 0)
+    """How much of it is taken in a while; our own map knows no limit."""
 
     @property
     def head(self) -> Head:
         """Where this replica stands."""
         return Head(self.owner, self.epoch, self.version)
+
+    def in_pace(self, push: StatePush, now: Instant) -> bool:
+        """Whether its owner may have us take and pass on so much at this moment; it is then counted."""
+        if self.pace.wait(now):
+            return False
+        self.pace = self.pace.take(size_of(push.entries), now)
+        return True
 
     def apply(self, push: StatePush, now: Instant) -> tuple[Applied, tuple[str, ...]]:
         """Take a push whose signature is good; returns the outcome and the keys that changed."""

@@ -169,7 +169,7 @@ def test_removed_keys_go_everywhere_and_their_tombstones_later() -> None:
     mesh.now += CONFIG.tombstone_time + 1
     mesh.hear(1, v.Started())
     mesh.fire(1, "summary")
-    replica = mesh.machines[node(1)]._replicas[node(0)]
+    replica = mesh.machines[node(1)]._owners.replicas[node(0)]
     assert list(replica.entries) == ["r/b"]
     mesh.set(0, r_c=b"3")
     mesh.flush(0)
