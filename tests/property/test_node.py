@@ -1,4 +1,4 @@
-"""A whole node among hostile members: whatever they say in whatever order, nothing raises, and all of it fits the wire."""
+"""A whole node among hostile members: whatever they say, nothing raises, and all that it answers fits the wire."""
 
 from __future__ import annotations
 

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.system
 
 PROMISED = 3.0
 """Seconds from the start of the last agent to all links."""
+LATE = 12.0
+"""Own addresses are looked at every 5 s."""
 SIGHTED = 5.0
 """A peer that called us before its announcement came is shown as seen by mDNS a moment later."""
 
@@ -69,6 +71,22 @@ def test_several_agents_on_a_host(make_mesh: MakeMesh, figure: Figure) -> None:
         assert_met(mesh, figure)
         ports = {peer["addresses"][0].rpartition(":")[2] for peer in mesh[3].peers().values()}
         assert len(ports) == 3
+
+
+def test_a_network_that_comes_later(make_mesh: MakeMesh, figure: Figure) -> None:
+    """Wi-Fi is up long after the agent is."""
+    with NetLab(2) as lab:
+        mesh = make_mesh(lab, range(2))
+        lab.run(1, ["ip", "link", "set", "eth0", "down"])
+        mesh.start()
+        for agent in mesh:
+            agent.up()
+        assert not mesh[0].peers()
+
+        lab.run(1, ["ip", "link", "set", "eth0", "up"])
+        lab.run(1, ["ip", "route", "add", "10.77.0.0/24", "dev", "eth0"])
+        seconds = eventually("both are linked", lambda: all(agent.linked() for agent in mesh), LATE)
+        figure("linked", f"{seconds:.1f} s after the network came")
 
 
 def test_a_device_without_a_clock(make_mesh: MakeMesh, tmp_path: Path) -> None:

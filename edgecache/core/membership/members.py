@@ -15,8 +15,9 @@ INCARNATION_MAX = 1 << 62
 """What is said beyond it is not believed: a member must be able to go above whatever is said of it, within the wire."""
 
 INCARNATION_LEAP = 1 << 24
-"""Hearsay raises an incarnation by no more than this within LEAP_SECONDS: 256 boots. The member itself climbs faster,
-so nobody can be lifted to where it cannot refute any more. Whoever was away for longer is believed when it is met."""
+"""Hearsay raises an incarnation by no more than this within LEAP_SECONDS, 256 boots, and an accusation by no more than
+half of it, so that nobody is lifted to where it cannot refute any more. Whoever was away for longer is believed when it
+is met."""
 
 LEAP_SECONDS = 1.0
 
@@ -82,7 +83,7 @@ class MemberTable:
                 return False
             self._rows[info.node] = Member(info, MemberStatus.ALIVE, now)
             return True
-        if not row.info.incarnation < info.incarnation <= self._believable(row, now):
+        if not row.info.incarnation < info.incarnation <= self._believable(row, now, INCARNATION_LEAP):
             return False
         self._revive(row, info, now)
         return True
@@ -106,7 +107,7 @@ class MemberTable:
     def rumoured(self, rumour: Rumour, now: Instant) -> bool:
         """Apply a rumour about a known member; True when it changed the row or added an independent accuser."""
         row = self._rows.get(rumour.node)
-        if row is None or rumour.incarnation > self._believable(row, now):
+        if row is None or rumour.incarnation > self._believable(row, now, INCARNATION_LEAP // 2):
             return False
         if (rumour.incarnation, int(rumour.status)) > row.rank:
             if rumour.status is not row.status:
@@ -146,11 +147,11 @@ class MemberTable:
         row.info, row.status, row.accusers = info, MemberStatus.ALIVE, []
 
     @staticmethod
-    def _believable(row: Member, now: Instant) -> int:
+    def _believable(row: Member, now: Instant, leap: int) -> int:
         """The highest incarnation that hearsay may give a row at this moment."""
         if now - row.based >= LEAP_SECONDS:
             row.base, row.based = row.info.incarnation, now
-        return min(row.base + INCARNATION_LEAP, INCARNATION_MAX)
+        return min(row.base + leap, INCARNATION_MAX)
 
     def _make_room(self) -> bool:
         if len(self._rows) < self._limit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgecache.core.membership.members import INCARNATION_LEAP, INCARNATION_MAX
+from edgecache.core.membership.members import INCARNATION_LEAP, INCARNATION_MAX, LEAP_SECONDS
 from edgecache.core.vocabulary import Identity, MachineName, Outbox, TimerKey
 from edgecache.model.instant import Instant
 from edgecache.model.peer import Address, PeerInfo
@@ -14,9 +14,11 @@ REFUTE = TimerKey(MachineName.MEMBERSHIP, "refute")
 _EPOCH_SHIFT = 16
 """An incarnation begins with the boot epoch, so that a restart alone refutes what was said of the boot before."""
 
-_CLIMBS_MAX = 16
-"""We go above what is said of us in steps that hearsay believes, and ignore what is farther away than so many steps:
+_CLIMBS_MAX = 64
+"""We go above what is said of us in steps that others believe, and ignore what is farther away than so many steps:
 nobody shall drive us to the end of the range."""
+
+_CLIMB_SECONDS = 1.1 * LEAP_SECONDS
 
 
 class OwnFacts:
@@ -50,6 +52,6 @@ class OwnFacts:
         reached = min(max(heard, own) + 1, own + INCARNATION_LEAP, INCARNATION_MAX)
         self._heard = heard if reached <= heard and reached > own else None
         if self._heard is not None:
-            out.timer(REFUTE, now + self._delay)
+            out.timer(REFUTE, now + _CLIMB_SECONDS)
         self.info = replace(self.info, incarnation=reached)
         return self.info

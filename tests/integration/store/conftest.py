@@ -12,7 +12,6 @@ import pytest
 from edgecache.store.disk import DiskStore
 
 
-
 class Opener(Protocol):
     """Opens a store, by default that of the test, without limits."""
 

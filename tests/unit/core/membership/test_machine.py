@@ -2,77 +2,14 @@
 
 from __future__ import annotations
 
-from random import Random
-from typing import TypeVar
-
 import pytest
 
 from edgecache.core import vocabulary as v
-from edgecache.core.membership import Membership, MembershipConfig
+from edgecache.core.membership import MembershipConfig
 from edgecache.core.membership.suspicion import suspicion_timeout
-from edgecache.model.ids import NodeId, node_id_from_bytes
-from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
-from edgecache.wire.messages import Goodbye, Gossip, Hello, MemberStatus, Rumour
-
-E = TypeVar("E")
-
-CONFIG = MembershipConfig()
-
-
-def node(number: int) -> NodeId:
-    return node_id_from_bytes(number.to_bytes(16, "big"))
-
-
-def address(number: int) -> Address:
-    return Address(f"10.0.0.{number}", 5684)
-
-
-def hello(number: int, *, incarnation: int = 1 << 16, host: bytes = b"", site: str = "home") -> Hello:
-    return Hello(node(number), "mesh", site, f"n{number}", 1, incarnation, (address(number),), host)
-
-
-class Conversation:
-    """One membership machine, node 100, with a clock that the test moves."""
-
-    def __init__(self, config: MembershipConfig = CONFIG) -> None:
-        me = v.Identity(node(100), "mesh", "home", "me", 1, (address(100),))
-        self.machine = Membership(me, config, Random(1))
-        self.now = 0.0
-        self.notices: list[object] = []
-        self.timers: dict[v.TimerKey, float] = {}
-
-    def hear(self, event: v.Event | v.Notice) -> list[v.Effect]:
-        out = v.Outbox()
-        self.machine.handle(event, self.now, out)
-        self.notices = list(out.notices)
-        for effect in out.effects:
-            if isinstance(effect, v.SetTimer):
-                self.timers[effect.key] = effect.at
-            elif isinstance(effect, v.ClearTimer):
-                self.timers.pop(effect.key, None)
-        return out.effects
-
-    def link(self, number: int, link: int | None = None, *, dialled: bool = True, **facts: object) -> list[v.Effect]:
-        said = hello(number, **facts)  # type: ignore[arg-type]
-        where = address(number) if dialled else None
-        return self.hear(v.LinkOpened(v.LinkId(link or number), node(number), said, dialled, where))
-
-    def fire(self, name: str) -> list[v.Effect]:
-        key = next(key for key in self.timers if key.name == name)
-        self.now = max(self.now, self.timers.pop(key))
-        return self.hear(v.TimerFired(key))
-
-    def gossip(self, source: int, *rumours: Rumour, peers: tuple[PeerInfo, ...] = ()) -> list[v.Effect]:
-        return self.hear(v.MessageReceived(node(source), Gossip(peers, rumours)))
-
-    def status(self, number: int) -> MemberStatus:
-        row = self.machine.members.get(node(number))
-        assert row is not None
-        return row.status
-
-
-def of(kind: type[E], effects: list[v.Effect]) -> list[E]:
-    return [effect for effect in effects if isinstance(effect, kind)]
+from edgecache.model.peer import CloseReason, PeerInfo, SeenVia
+from edgecache.wire.messages import Goodbye, Gossip, MemberStatus, Rumour
+from tests.unit.core.membership.conversation import CONFIG, Conversation, address, node, of
 
 
 def test_seeds_and_sightings_are_dialled() -> None:

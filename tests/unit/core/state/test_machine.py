@@ -201,7 +201,7 @@ def test_a_map_that_is_not_the_signed_one_is_refused() -> None:
     mesh = full_mesh(2)
     mesh.set(0, r_a=b"1")
     mesh.flush(0)
-    source, target, push = mesh.wire.popleft()
+    source, _, push = mesh.wire.popleft()
     assert isinstance(push, StatePush)
     forged = replace(push, entries=(replace(push.entries[0], value=b"2"),))
     mesh.hear(1, v.MessageReceived(source, forged))
