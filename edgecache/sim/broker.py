@@ -16,8 +16,6 @@ class Broker:
     def __init__(self) -> None:
         self.term = 0
         self.holder: Device | None = None
-        self.handovers: list[tuple[float, str]] = []
-        """When the client id went to whom."""
         self._clients: dict[int, Device] = {}
 
     def configure(self, device: Device) -> None:
@@ -40,10 +38,8 @@ class Broker:
             device.soon(BridgeFenced(self.term))
             return
         previous, self.holder, self.term = self.holder, device, term
-        if previous is not device:
-            self.handovers.append((device.now, device.name))
-            if previous is not None:
-                previous.soon(BridgeFenced(term))
+        if previous is not None and previous is not device:
+            previous.soon(BridgeFenced(term))
 
     def stop(self, device: Device) -> None:
         """A node gives it back, or is gone."""

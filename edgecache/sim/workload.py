@@ -83,8 +83,3 @@ def expect(what: str, holds: Goal) -> Happening:
 def everybody_has_what_they_want(mesh: VirtualMesh) -> bool:
     """No wish of a live device is open."""
     return all(wish.done_at is not None for device in mesh.live() for wish in device.wishes.values())
-
-
-def all_of(*goals: Goal) -> Goal:
-    """Every one of these."""
-    return lambda mesh: all(goal(mesh) for goal in goals)

@@ -16,6 +16,7 @@ from edgecache.adapters.control.client import ControlClient
 from edgecache.fleet.agents import COMMAND, Agent, set_up, wait_until
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import EdgecacheError
+from edgecache.model.ids import BlobId
 from edgecache.store.layout import Layout
 from tests.lab.netlab import NetLab
 
@@ -95,7 +96,7 @@ class LabAgent(Agent):
     def on_disk(self, blob: str, content: bytes) -> set[int]:
         """The chunks of a blob that are in its data file, known by their last bytes."""
         try:
-            data = Layout(self.directory / "data" / "store").data(blob).open("rb")  # type: ignore[arg-type]
+            data = Layout(self.directory / "data" / "store").data(BlobId(blob)).open("rb")
         except FileNotFoundError:
             return set()
         found = set()

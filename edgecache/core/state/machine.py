@@ -206,9 +206,9 @@ class State:
             out.send(peer, StatePull((Head(push.owner, 0, 0),)))
 
     def _spread(self, push: StatePush, source: NodeId | None, now: Instant, out: Outbox) -> None:
-        """Pass news on. A whole map that is not the owner's first is what we had missed: others hardly want it too, so
-        it is only announced."""
-        caught_up = push.since == 0 and push.version > 1
+        """Pass news on. A whole map from elsewhere that is not its owner's first is what we had missed: others hardly
+        want it too, so it is only announced."""
+        caught_up = push.since == 0 and push.version > 1 and source is not None
         for peer in () if caught_up else self._tree.eager():
             if peer not in (source, push.owner):
                 out.send(peer, push)
@@ -238,7 +238,8 @@ class State:
         self._wanted.lost(event.peer)
 
     def _current(self, now: Instant) -> list[Replica]:
-        return [self._own.replica, *self._owners.current(now)]
+        """The maps that take part in digests; one that is still empty would never be in sync."""
+        return [replica for replica in (self._own.replica, *self._owners.current(now)) if replica.version]
 
     def _send_digest(self, peer: NodeId, now: Instant, out: Outbox) -> None:
         """All heads. Where no more maps can be kept, absence does not mean that they are wanted."""
