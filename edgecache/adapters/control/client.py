@@ -42,7 +42,10 @@ class ControlClient:
 
     def request(self, op: str, **arguments: object) -> None:
         """Send the request line."""
-        self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
+        try:
+            self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
+        except ConnectionError as error:
+            raise Unreachable("the agent hung up", hint="too many commands at once? See its log") from error
 
     def send_content(self, chunks: Iterable[bytes]) -> None:
         """Send frames after the request line; stops early when the agent has already answered (with an error)."""
@@ -84,6 +87,8 @@ class ControlClient:
             line = self._file.readline(LINE_MAX)
         except TimeoutError as error:
             raise TimedOut("the agent has not answered for a while", hint="see its log") from error
+        except ConnectionError as error:
+            raise Unreachable("the agent hung up", hint="see its log") from error
         if not line.endswith(b"\n"):
             raise Unreachable("the agent closed the connection", hint="see its log")
         reply = json.loads(line)
@@ -103,3 +108,5 @@ def _read(file: BufferedReader[SocketIO], count: int) -> bytes:
         return file.read(count)
     except TimeoutError as error:
         raise TimedOut("the agent has not sent anything for a while", hint="see its log") from error
+    except ConnectionError as error:
+        raise Unreachable("the agent hung up in the middle of the content", hint="see its log") from error

@@ -1,0 +1,239 @@
+"""Both ends of the control socket: requests, progress, content, errors, and clients that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from edgecache.adapters.control.client import ControlClient
+from edgecache.adapters.control.frames import FRAME_MAX, LENGTH, error_from_json
+from edgecache.adapters.control.server import CLIENTS_MAX, Channel, ControlServer
+from edgecache.model.errors import EdgecacheError, MalformedMessage, NotFound, StoreFull, Unreachable, UsageError
+
+T = TypeVar("T")
+Reply = Mapping[str, Any]
+
+
+async def echo(request: Reply, channel: Channel) -> Reply:
+    return {"said": request["word"]}
+
+
+async def count(request: Reply, channel: Channel) -> Reply:
+    for number in range(3):
+        await channel.say({"event": "progress", "number": number})
+    return {"total": 3}
+
+
+async def swallow(request: Reply, channel: Channel) -> Reply:
+    parts = [part async for part in channel.content()]
+    return {"size": sum(map(len, parts)), "frames": len(parts)}
+
+
+async def pour(request: Reply, channel: Channel) -> Reply:
+    await channel.say({"event": "content"})
+    for _ in range(request["frames"]):
+        await channel.send(b"x" * 1000)
+    await channel.end()
+    return {}
+
+
+async def refuse(request: Reply, channel: Channel) -> Reply:
+    raise StoreFull("no room", hint="make some")
+
+
+async def crash(request: Reply, channel: Channel) -> Reply:
+    raise RuntimeError("a bug")
+
+
+async def linger(request: Reply, channel: Channel) -> Reply:
+    await channel.closed()
+    return {}
+
+
+OPERATIONS: dict[str, Callable[[Reply, Channel], Awaitable[Reply]]] = {
+    "echo": echo, "count": count, "swallow": swallow, "pour": pour, "refuse": refuse, "crash": crash, "linger": linger,
+}  # fmt: skip
+
+
+@asynccontextmanager
+async def serving(path: Path) -> AsyncIterator[ControlServer]:
+    server = ControlServer(path, OPERATIONS)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+def with_server(tmp_path: Path, work: Callable[[Path], T]) -> T:
+    """Run blocking `work` against a served socket."""
+
+    async def run() -> T:
+        path = tmp_path / "control.sock"
+        async with serving(path):
+            return await asyncio.wait_for(asyncio.to_thread(work, path), 20.0)
+
+    return asyncio.run(run())
+
+
+def call(path: Path, op: str, **arguments: object) -> dict[str, Any]:
+    with ControlClient(path) as client:
+        return client.call(op, **arguments)
+
+
+def test_a_request_is_answered(tmp_path: Path) -> None:
+    assert with_server(tmp_path, lambda path: call(path, "echo", word="grüezi")) == {"ok": True, "said": "grüezi"}
+
+
+def test_only_the_owner_may_connect(tmp_path: Path) -> None:
+    assert with_server(tmp_path, lambda path: stat.S_IMODE(path.stat().st_mode)) == 0o600
+
+
+def test_progress_comes_before_the_end(tmp_path: Path) -> None:
+    def work(path: Path) -> list[dict[str, Any]]:
+        with ControlClient(path) as client:
+            client.request("count")
+            return list(client.replies())
+
+    *progress, last = with_server(tmp_path, work)
+    assert [reply["number"] for reply in progress] == [0, 1, 2]
+    assert last == {"ok": True, "total": 3}
+
+
+@pytest.mark.parametrize("sizes", [[], [1], [FRAME_MAX, 5, FRAME_MAX]])
+def test_content_goes_in(tmp_path: Path, sizes: list[int]) -> None:
+    def work(path: Path) -> dict[str, Any]:
+        with ControlClient(path) as client:
+            client.request("swallow")
+            client.send_content(b"y" * size for size in sizes)
+            (reply,) = client.replies()
+            return reply
+
+    assert with_server(tmp_path, work) == {"ok": True, "size": sum(sizes), "frames": len(sizes)}
+
+
+def test_content_comes_out(tmp_path: Path) -> None:
+    def work(path: Path) -> int:
+        with ControlClient(path) as client:
+            client.request("pour", frames=3000)
+            size = 0
+            for reply in client.replies():
+                if reply.get("event") == "content":
+                    size = sum(map(len, client.content()))
+            return size
+
+    assert with_server(tmp_path, work) == 3_000_000
+
+
+def test_errors_keep_their_type_and_hint(tmp_path: Path) -> None:
+    with pytest.raises(StoreFull, match="no room") as raised:
+        with_server(tmp_path, lambda path: call(path, "refuse"))
+    assert raised.value.hint == "make some"
+    assert raised.value.exit_code == 7
+
+
+def test_a_bug_is_an_error_for_that_command_only(tmp_path: Path) -> None:
+    def work(path: Path) -> dict[str, Any]:
+        with pytest.raises(EdgecacheError, match="internal error"):
+            call(path, "crash")
+        return call(path, "echo", word="still here")
+
+    assert with_server(tmp_path, work)["said"] == "still here"
+
+
+def test_unknown_operations_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not know"):
+        with_server(tmp_path, lambda path: call(path, "dance"))
+
+
+NO_REQUESTS = [b"not json\n", b"[1]\n", b'{"op": ["echo"]}\n', b"\xff\xfe\n", b"x" * 2_000_000 + b"\n"]
+
+
+@pytest.mark.parametrize("line", NO_REQUESTS)
+def test_what_is_no_request_is_refused(tmp_path: Path, line: bytes) -> None:
+    def work(path: Path) -> dict[str, Any]:
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.settimeout(15.0)
+            raw.connect(str(path))
+            try:
+                raw.sendall(line)
+                answer = raw.makefile("rb").readline()
+            except ConnectionError:
+                answer = b""
+        assert not answer or "error" in json.loads(answer)
+        return call(path, "echo", word="unharmed")
+
+    assert with_server(tmp_path, work)["said"] == "unharmed"
+
+
+@pytest.mark.parametrize("tail", [b"", LENGTH.pack(100) + b"short", LENGTH.pack(FRAME_MAX + 1)])
+def test_content_that_ends_early_is_an_error(tmp_path: Path, tail: bytes) -> None:
+    def work(path: Path) -> dict[str, Any]:
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.settimeout(15.0)
+            raw.connect(str(path))
+            raw.sendall(b'{"op": "swallow"}\n' + tail)
+            raw.shutdown(socket.SHUT_WR)
+            reply: dict[str, Any] = json.loads(raw.makefile("rb").readline())
+            return reply
+
+    assert with_server(tmp_path, work)["error"] == MalformedMessage.code
+
+
+def test_clients_are_bounded(tmp_path: Path) -> None:
+    def work(path: Path) -> dict[str, Any]:
+        waiting = []
+        for _ in range(CLIENTS_MAX):
+            client = ControlClient(path)
+            client.request("linger")
+            waiting.append(client)
+        with pytest.raises(EdgecacheError):
+            call(path, "echo", word="one too many")
+        for client in waiting:
+            client.__exit__()
+        for _ in range(100):
+            try:
+                return call(path, "echo", word="room again")
+            except EdgecacheError:
+                continue
+        raise AssertionError("hung-up clients still count")
+
+    assert with_server(tmp_path, work)["said"] == "room again"
+
+
+def test_nobody_there_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="no agent answers") as raised:
+        ControlClient(tmp_path / "nothing")
+    assert "edgecache run" in raised.value.hint
+
+
+def test_a_socket_left_by_a_killed_agent_is_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "control.sock"))
+    assert with_server(tmp_path, lambda path: call(path, "echo", word="mine now"))["said"] == "mine now"
+
+
+def test_a_path_too_long_for_a_socket_says_so(tmp_path: Path) -> None:
+    async def start() -> None:
+        folder = tmp_path / ("long" * 30)
+        folder.mkdir()
+        async with serving(folder / "control.sock"):
+            raise AssertionError("it cannot be served")
+
+    with pytest.raises(UsageError) as raised:
+        asyncio.run(start())
+    assert "control.socket" in raised.value.hint
+
+
+def test_an_error_of_a_newer_agent_is_still_an_error() -> None:
+    error = error_from_json({"error": "never-heard-of", "message": "strange", "hint": "update"})
+    assert (type(error), error.message, error.hint) == (EdgecacheError, "strange", "update")
+    assert isinstance(error_from_json({"error": "not-found", "message": "no"}), NotFound)
