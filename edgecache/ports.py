@@ -210,6 +210,11 @@ class Signer(Protocol):
         """The certificate (carried, or seen before) is of this mesh and names the owner, and the signature holds."""
         ...
 
+    def outdated(self, push: StatePush) -> bool:
+        """Whether a push that was not good would have been at another time: its certificate is not valid by our clock,
+        or not yet. Clocks differ, so whoever relays it is not to blame."""
+        ...
+
 
 class Clock(Protocol):
     """The only source of time."""

@@ -19,20 +19,20 @@ def agent_of(session: Session) -> ControlClient:
 
 def size_text(count: float) -> str:
     """Bytes in the largest binary unit that keeps the number above 1."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+    for unit, digits in (("B", 0), ("KiB", 1), ("MiB", 1), ("GiB", 1)):
+        if abs(round(count, digits)) < 1024:
+            return f"{count:.{digits}f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
 
 
 def span_text(seconds: float) -> str:
     """A span of time in its two largest units."""
-    if seconds < 1:
+    if seconds < 0.99995:
         return f"{seconds * 1000:.1f} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
-    minutes, seconds = divmod(int(seconds), 60)
+    minutes, seconds = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {seconds} s"
     hours, minutes = divmod(minutes, 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ import click
 
 from edgecache.cli.agent import agent_of, size_text, span_text
 from edgecache.cli.command import STDIN, Command, Session, pass_session
-from edgecache.model.errors import EdgecacheError, UsageError
+from edgecache.model.errors import Denied, EdgecacheError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from edgecache.adapters.control.client import ControlClient
@@ -36,7 +37,7 @@ def put(session: Session, file: str, name: str | None, pin: bool) -> None:
         bar = stack.enter_context(progress(session.output, "storing", size))
         agent.request("put", name=name or ("" if file == STDIN else Path(file).name), pin=pin, size=size)
         agent.send_content(_parts(source, bar))
-        (reply,) = agent.replies()
+        *_, reply = agent.replies()
     reply.pop("ok")
     session.output.result(reply, reply["blob"])
 
@@ -72,18 +73,40 @@ def get(session: Session, blob: str, output: str | None, pin: bool, no_wait: boo
     """
     from edgecache.cli.progress import progress
 
+    if no_wait and (pin or output is not None):
+        raise UsageError("--no-wait goes with neither --pin nor --output", hint="they take the whole blob: wait for it")
     with ExitStack() as stack:
+        target = _target(output)
         agent = stack.enter_context(agent_of(session))
         bar = stack.enter_context(progress(session.output, "fetching", None))
         agent.request("get", blob=blob, content=output is not None, pin=pin, wait=not no_wait)
-        reply = _followed(agent, bar, output)
+        reply = _followed(agent, bar, target)
     reply.pop("ok")
     if output == STDIN:
         return
     session.output.result(reply, lambda: _print_got(reply, output))
 
 
-def _followed(agent: ControlClient, bar: Progress, output: str | None) -> dict[str, Any]:
+def _target(output: str | None) -> Path | None:
+    """Where the content goes, None for standard output or nowhere; what cannot be written is told before the fetch."""
+    if output is None or output == STDIN:
+        return None
+    target = Path(output).resolve()
+    if target.is_dir():
+        raise UsageError(f"{output} is a directory", hint="name the file that is to be written")
+    if not target.parent.is_dir():
+        raise NotFound(f"there is no directory {target.parent}", hint="make it first")
+    if not os.access(target.parent if _replaceable(target) else target, os.W_OK):
+        raise Denied(f"{output} cannot be written by this user", hint="write it elsewhere, or use another user")
+    return target
+
+
+def _replaceable(target: Path) -> bool:
+    """Whether another file may take its place; a device or a pipe is written to."""
+    return target.is_file() or not target.exists()
+
+
+def _followed(agent: ControlClient, bar: Progress, target: Path | None) -> dict[str, Any]:
     reply: dict[str, Any] = {}
     for reply in agent.replies():
         if reply.get("event") == "progress":
@@ -92,8 +115,7 @@ def _followed(agent: ControlClient, bar: Progress, output: str | None) -> dict[s
             bar.show(done, size, _remark(reply))
         elif reply.get("event") == "content":
             bar.close()
-            assert output is not None, "content comes only when it is asked for"
-            _write(agent.content(), output)
+            _write(agent.content(), target)
     return reply
 
 
@@ -106,19 +128,21 @@ def _remark(progress: dict[str, Any]) -> str:
     return f"from {progress['sources']} peer{'s' * (progress['sources'] != 1)}"
 
 
-def _write(content: Iterator[bytes], output: str) -> None:
+def _write(content: Iterator[bytes], target: Path | None) -> None:
     """To standard output, or to a file that appears under its name only when it is whole."""
-    if output == STDIN:
+    if target is None:
         for part in content:
             sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
         return
-    target = Path(output)
-    temporary = target.with_name(f".{target.name}.part")
+    if not _replaceable(target):
+        with target.open("wb") as stream:
+            stream.writelines(content)
+        return
+    temporary = target.with_name(f".edgecache-{os.getpid()}.part")
     try:
         with temporary.open("wb") as stream:
-            for part in content:
-                stream.write(part)
+            stream.writelines(content)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)

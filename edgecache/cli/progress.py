@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -44,12 +45,17 @@ class Progress:
             return
         self._shown = now
         text = self._text(done, remark)
-        print(f"\r\x1b[2K{text}" if self._drawn else text, end="" if self._drawn else "\n", file=sys.stderr, flush=True)
+        if self._drawn:
+            room = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[2K{text[:room]}", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def _text(self, done: int, remark: str) -> str:
         rate = self._rate or 0.0
         parts = [self._verb]
         if self._total:
+            done = min(done, self._total)
             cells = BAR_CELLS * done // self._total
             parts.append(f"[{'#' * cells}{'-' * (BAR_CELLS - cells)}] {100 * done // self._total:3d} %")
             parts.append(f"{size_text(done)} of {size_text(self._total)}")

@@ -2,7 +2,7 @@
 
 Everything runs on one event loop; only the store works in threads. An event is handled to the end before the next one
 (`post` queues when called from inside), so the core never sees two at once. Each effect that waits for the network is a
-task with a deadline of its own.
+task with a deadline of its own. Nothing that a peer sends, and no bug that it trips, ends more than its own event.
 """
 
 from __future__ import annotations
@@ -10,31 +10,45 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from edgecache.core import vocabulary as v
 from edgecache.core.node import Node
-from edgecache.daemon.engine import Engine, Listener
+from edgecache.daemon.engine import Engine, Lane, Listener
+from edgecache.daemon.scrutiny import Scrutiny
 from edgecache.daemon.transfers import Transfers
 from edgecache.model.errors import EdgecacheError, TransportError
 from edgecache.model.ids import BlobId, Digest, NodeId
+from edgecache.model.instant import Instant
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
 from edgecache.ports import ChunkStore, Clock, LinkHandler, Links, Refusal, Signer
-from edgecache.wire.messages import Hello, Message, StateDigest, StatePush
+from edgecache.wire.messages import Hello, Message
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+WORKERS = {Lane.CHANGE: 2, Lane.READ: 2, Lane.WHOLE: 1}
+GOODBYE_TIMEOUT = 0.9
+"""For the links to say goodbye and close; they take half of it when peers answer."""
+TASKS_TIMEOUT = 0.2
+CLOSE_TIMEOUT = 0.4
+"""For the last sync of the store. Nothing that was acknowledged depends on it."""
+
 
 class Limiter(Protocol):
     """Rate-limited log lines, one per cause."""
 
-    def warning(self, cause: str, text: str) -> None:
+    def log(self, level: int, cause: str, text: str) -> None:
         """Log `text` unless `cause` was logged lately."""
+
+    def warning(self, cause: str, text: str) -> None:
+        """The same, at the level of warnings."""
 
 
 class Bridge(Protocol):
@@ -56,21 +70,23 @@ class Driver(Engine, LinkHandler):
     ) -> None:
         self.node, self.store, self.clock = node, store, clock
         self._signer, self._limiter, self._remember = signer, limiter, remember
+        self._scrutiny = Scrutiny(signer)
         self.bridge: Bridge | None = None
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[v.Event] = deque()
         self._handling = False
-        self._timers: dict[v.TimerKey, asyncio.TimerHandle] = {}
+        self._timers: dict[v.TimerKey, tuple[asyncio.TimerHandle, Instant]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
         self._numbers = itertools.count(1)
-        self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="store")
+        self._pools = {lane: ThreadPoolExecutor(count, f"store-{lane.value}") for lane, count in WORKERS.items()}
+        self._stopping = False
         self._links: Links | None = None
         self.transfers = Transfers(self)
         self._effects: dict[type, Callable[[Any], None]] = {
             v.Dial: self._dial, v.CloseLink: self._close_link, v.Probe: self._probe, v.Send: self._send,
             v.SetTimer: self._set_timer, v.ClearTimer: self._clear_timer, v.SignHead: self._sign_head,
-            v.RememberPeers: lambda effect: self._remember(effect.peers),
+            v.RememberPeers: self._remember_peers,
             v.FetchManifest: self.transfers.fetch_manifest, v.FetchChunk: self.transfers.fetch_chunk,
             v.CancelFetch: self.transfers.cancel, v.VerifyBlob: self.transfers.verify,
             v.ServeUnit: self.transfers.serve, v.RefuseUnit: self.transfers.refuse, v.EvictBlob: self.transfers.evict,
@@ -104,10 +120,18 @@ class Driver(Engine, LinkHandler):
     def _handle(self, event: v.Event) -> None:
         """A bug in the core is loud, but one event that trips it, perhaps a peer's, must not stop the node."""
         try:
-            for effect in self.node.handle(event, self.clock.now()):
-                self._carry_out(effect)
+            effects = self.node.handle(event, self.clock.now())
         except Exception:
-            log.exception("bug: %s was not handled", type(event).__name__)
+            self._bug(f"{type(event).__name__} was not handled")
+            return
+        for effect in effects:
+            try:
+                self._carry_out(effect)
+            except Exception:
+                self._bug(f"{type(effect).__name__} was not carried out")
+
+    def _bug(self, what: str) -> None:
+        self._limiter.log(logging.ERROR, f"bug:{what}", f"bug: {what}\n{traceback.format_exc()}")
 
     def _carry_out(self, effect: v.Effect) -> None:
         if (act := self._effects.get(type(effect))) is not None:
@@ -143,39 +167,72 @@ class Driver(Engine, LinkHandler):
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a task of the driver failed", exc_info=error)
 
-    async def in_store(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def in_store(self, work: Callable[..., T], *arguments: Any, lane: Lane = Lane.CHANGE) -> T:
         """Run a call of the store in a worker thread."""
-        return await self._loop.run_in_executor(self._pool, work, *arguments)
+        return await self._loop.run_in_executor(self._pools[lane], work, *arguments)
+
+    def farewell(self) -> None:
+        """Begin to stop: goodbyes go out while everything else is wound down."""
+        if not self._stopping:
+            self._stopping = True
+            self.post(v.ShutdownWanted())
 
     async def stop(self) -> None:
-        """Say goodbye, end every task, close the store."""
-        self.post(v.ShutdownWanted())
-        await asyncio.sleep(0)
-        for timer in self._timers.values():
+        """Say goodbye, end every task, close the store; what does not end in time is left to the kernel."""
+        self.farewell()
+        for timer, _ in self._timers.values():
             timer.cancel()
-        await self.links.stop()
-        for task in list(self._tasks):
+        await self._within(GOODBYE_TIMEOUT, self.links.stop(), "the links")
+        for task in (tasks := list(self._tasks)):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.in_store(self.store.flush)
-        self._pool.shutdown(wait=True)
-        self.store.close()
+        if tasks:
+            await asyncio.wait(tasks, timeout=TASKS_TIMEOUT)
+        await self._within(CLOSE_TIMEOUT, self.in_store(self.store.close), "the store")
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _within(self, timeout: float, work: Coroutine[Any, Any, None], what: str) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await work
+        except TimeoutError:
+            log.info("%s did not close within %g s", what, timeout)
+        except EdgecacheError as error:
+            log.warning("%s did not close cleanly: %s", what, error)
 
     # ---- effects
 
     def _set_timer(self, effect: v.SetTimer) -> None:
-        if (old := self._timers.pop(effect.key, None)) is not None:
-            old.cancel()
-        delay = max(0.0, effect.at - self.clock.now())
-        self._timers[effect.key] = self._loop.call_later(delay, self._fire, effect.key)
+        self._forget_timer(effect.key)
+        self._arm(effect.key, effect.at)
+
+    def _arm(self, key: v.TimerKey, at: Instant) -> None:
+        delay = max(0.0, at - self.clock.now())
+        self._timers[key] = (self._loop.call_later(delay, self._fire, key), at)
+
+    def rearm(self) -> None:
+        """The device has slept, which the event loop's clock does not count: what was due meanwhile is due now."""
+        for key, (timer, at) in list(self._timers.items()):
+            timer.cancel()
+            self._arm(key, at)
 
     def _fire(self, key: v.TimerKey) -> None:
         self._timers.pop(key, None)
         self.post(v.TimerFired(key))
 
     def _clear_timer(self, effect: v.ClearTimer) -> None:
-        if (old := self._timers.pop(effect.key, None)) is not None:
-            old.cancel()
+        self._forget_timer(effect.key)
+
+    def _forget_timer(self, key: v.TimerKey) -> None:
+        if (known := self._timers.pop(key, None)) is not None:
+            known[0].cancel()
+
+    def _remember_peers(self, effect: v.RememberPeers) -> None:
+        self._pools[Lane.CHANGE].submit(self._remember, effect.peers).add_done_callback(self._remembered)
+
+    def _remembered(self, done: Future[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._loop.call_soon_threadsafe(partial(self.warn, "remember", f"peers cannot be remembered: {error}"))
 
     def _dial(self, effect: v.Dial) -> None:
         self.spawn(self._dialled(effect))
@@ -251,21 +308,14 @@ class Driver(Engine, LinkHandler):
         """A link is gone."""
         log.info("link with %s closed: %s%s", peer, reason.value, f" ({detail})" if detail else "")
         self.transfers.peer_link_closed(peer)
+        self._scrutiny.forget(peer)
         self.post(v.LinkClosed(link, peer, reason, detail))
 
     def received(self, peer: NodeId, message: Message) -> None:
-        """A control message came; signed state is verified before the core sees it.
-
-        News of an owner whose certificate we have not seen cannot be verified: it counts as an announcement, and the
-        core pulls the whole map, which carries the certificate.
-        """
-        if isinstance(message, StatePush):
-            if not message.certificate and not self._signer.knows(message.owner):
-                message = StateDigest((message.head,))
-            elif not self._signer.verify_push(message):
-                self.post(v.Misbehaved(peer, 5, f"state of {message.owner} with a bad signature"))
-                return
-        self.post(v.MessageReceived(peer, message))
+        """A control message came; what is signed in it is verified before the core sees it."""
+        event = self._scrutiny.of(peer, message, self.clock.now())
+        if event is not None:
+            self.post(event)
 
     async def serve_unit(
         self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int

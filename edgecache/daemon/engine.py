@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from edgecache.core import vocabulary as v
@@ -11,6 +12,17 @@ from edgecache.core.node import Node
 from edgecache.ports import ChunkStore, Clock, Links
 
 T = TypeVar("T")
+
+
+class Lane(Enum):
+    """Calls of the store that may have to wait for each other: a sync must not hold up those who read."""
+
+    CHANGE = "change"
+    READ = "read"
+    WHOLE = "whole"
+    """Over all bytes of a blob: may take minutes."""
+
+
 Listener = Callable[[v.Report], None]
 
 
@@ -38,7 +50,7 @@ class Engine(Protocol):
         """A task that is cancelled when the driver stops; a crash in it is logged, not lost."""
         ...
 
-    async def in_store(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def in_store(self, work: Callable[..., T], *arguments: Any, lane: Lane = Lane.CHANGE) -> T:
         """Run a call of the store in a worker thread."""
         ...
 

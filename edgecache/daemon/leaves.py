@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from edgecache.adapters.coap.leafsource import LeafReading, LeafSource
 from edgecache.core import vocabulary as v
-from edgecache.daemon.engine import Engine
+from edgecache.daemon.engine import Engine, Lane
 from edgecache.daemon.readings import BoardEntry, ReadingsBoard
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import NotFound
@@ -65,7 +65,7 @@ class SiteLeafSource(LeafSource):
         while offset < end:
             index, start = divmod(offset, CHUNK_BYTES)
             part = min(CHUNK_BYTES - start, end - offset)
-            parts.append(await engine.in_store(engine.store.read, blob, index, start, part))
+            parts.append(await engine.in_store(engine.store.read, blob, index, start, part, lane=Lane.READ))
             offset += part
         return b"".join(parts)
 

@@ -89,6 +89,11 @@ class ReadingsBoard:
         """The entries as JSON objects; `mark` changes with each new observation."""
         return [_row(entry) for entry in self.entries()]
 
+    def row(self, node: NodeId, series: str) -> dict[str, Any] | None:
+        """One of them."""
+        entry = self.entry(node, series)
+        return _row(entry) if entry is not None else None
+
 
 def _row(entry: BoardEntry) -> dict[str, Any]:
     seen, stamp = entry.observation, entry.posted.stamp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from edgecache.core import vocabulary as v
@@ -16,6 +16,9 @@ R = TypeVar("R")
 
 ANSWER_TIMEOUT = 10.0
 """Longest wait for the core: it asks the mesh for a second, or evicts blobs."""
+
+STEP_BYTES = 64 * 1024 * 1024
+"""Room asked for beforehand when nobody knows how large a blob will be, doubled as it grows."""
 
 
 async def reported(engine: Engine, kind: type[R], ours: Callable[[R], bool], question: v.Event) -> R:
@@ -37,18 +40,50 @@ async def reported(engine: Engine, kind: type[R], ours: Callable[[R], bool], que
         stop()
 
 
-@asynccontextmanager
-async def room_for(engine: Engine, size: int) -> AsyncIterator[None]:
-    """Room for a new blob while this lasts: evicts what may go; raises StoreFull when that is not enough."""
-    if not 0 < size <= MAX_BLOB_BYTES:
-        yield
-        return
-    request = engine.next_request()
-    question = v.PutWanted(request, size)
-    try:
-        answer = await reported(engine, v.PutAdmitted, lambda report: report.request == request, question)
+class Room:
+    """What is kept free in the store for one new blob."""
+
+    def __init__(self, engine: Engine, request: v.RequestId) -> None:
+        self._engine, self._request = engine, request
+        self._kept = 0
+
+    async def ask(self, size: int) -> None:
+        """Keep exactly so many bytes; raises StoreFull when evicting all that may go is not enough."""
+        question = v.PutWanted(self._request, size)
+        answer = await reported(
+            self._engine, v.PutAdmitted, lambda report: report.request == self._request, question
+        )
         if answer.refusal:
             raise StoreFull(answer.refusal, hint="unpin or remove blobs, or raise store.max_size")
-        yield
+        self._kept = size
+
+    async def grow(self, size: int) -> None:
+        """A blob of unknown size has come to this: have room made ahead, as far as there is any. Whether it fits in
+        the end, the store knows best."""
+        if size <= self._kept:
+            return
+        self._kept = 0
+        for ahead in (max(2 * size, STEP_BYTES), size + STEP_BYTES // 16, size):
+            with suppress(StoreFull, TimedOut):
+                return await self.ask(min(ahead, MAX_BLOB_BYTES))
+
+
+    async def settle(self, size: int) -> None:
+        """The blob has exactly this size: what is kept is to be the same, so that it does not count twice."""
+        if size and size != self._kept:
+            with suppress(StoreFull, TimedOut):
+                await self.ask(size)
+
+
+@asynccontextmanager
+async def room_for(engine: Engine, size: int) -> AsyncIterator[Room]:
+    """Room for a new blob while this lasts: evicts what may go; raises StoreFull when that is not enough. 0 is for a
+    blob whose size is not known yet."""
+    request = engine.next_request()
+    room = Room(engine, request)
+    try:
+        if 0 < size <= MAX_BLOB_BYTES:
+            await room.ask(size)
+        yield room
     finally:
         engine.post(v.PutEnded(request))

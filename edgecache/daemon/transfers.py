@@ -7,7 +7,7 @@ import contextlib
 import logging
 
 from edgecache.core import vocabulary as v
-from edgecache.daemon.engine import Engine
+from edgecache.daemon.engine import Engine, Lane
 from edgecache.daemon.room import room_for
 from edgecache.model.errors import (
     EdgecacheError,
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 VERIFY_AGAIN = 5.0
 """Pause before the whole is verified again when the disk had no room for the result."""
+_ENDED = ("done", "failed", "stopped")
+"""Phases of a fetch that is none any more."""
 TURN_TIMEOUT = 60.0
 """Longest wait of an asked unit for its turn; the asker has given up long before."""
 
@@ -54,7 +56,8 @@ class Transfers:
         self._fetching: dict[v.RequestId, asyncio.Task[None]] = {}
         self._storing: set[v.RequestId] = set()
         self._turns: dict[v.RequestId, asyncio.Future[Refusal | None]] = {}
-        self._sending: dict[tuple[NodeId, BlobId, int, int], v.RequestId] = {}
+        self._sending: dict[tuple[NodeId, BlobId, int, int], list[v.RequestId]] = {}
+        """Units on their way; a peer may ask for one again before the first has left."""
 
     # ---- fetching
 
@@ -67,7 +70,7 @@ class Transfers:
         self._start(effect.request, self._chunk(effect))
 
     def cancel(self, effect: v.CancelFetch) -> None:
-        """Effect CancelFetch; what has arrived already is stored all the same."""
+        """Effect CancelFetch; what has arrived already is stored all the same, and the core hears of it."""
         task = self._fetching.pop(effect.request, None)
         if task is not None and effect.request not in self._storing:
             task.cancel()
@@ -82,7 +85,10 @@ class Transfers:
         try:
             data = await driver.links.fetch_manifest(effect.peer, effect.blob, effect.page, effect.timeout)
             if effect.page is None:
+                self._storing.add(effect.request)
                 stored = await self._begin(effect.blob, data)
+                if effect.request not in self._fetching:
+                    await self._keep_known(effect.blob)
             else:
                 await driver.in_store(store.put_page, effect.blob, effect.page, data)
                 stored = await driver.in_store(store.blob, effect.blob)
@@ -97,6 +103,8 @@ class Transfers:
         except Exception:
             driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, v.FetchFailure.LINK_LOST))
             raise
+        finally:
+            self._storing.discard(effect.request)
         driver.post(v.ManifestStored(effect.request, effect.peer, stored.info, effect.page, stored.have))
 
     async def _begin(self, blob: BlobId, root: bytes) -> StoredBlob:
@@ -114,12 +122,22 @@ class Transfers:
             async with room_for(driver, info_of(root).size):
                 return await driver.in_store(begin)
 
+    async def _keep_known(self, blob: BlobId) -> None:
+        """A blob was begun after the core took its request back: it has its room in the store all the same."""
+        driver = self._driver
+        under_way = [view.blob for view in driver.node.swarm.fetches() if view.phase not in _ENDED]
+        if blob not in under_way:
+            await driver.in_store(driver.store.set_wanted, blob, False)
+        self._restate(blob)
+
     async def _chunk(self, effect: v.FetchChunk) -> None:
         driver, store = self._driver, self._driver.store
         started = driver.clock.now()
+        ours = True  # what goes wrong is no fault of the peer's
         try:
             digest = store.chunk_digest(effect.blob, effect.index)
             size = store.blob(effect.blob).info.chunk_bytes(effect.index)
+            ours = False
             data = await self._units(effect, digest, size)
             elapsed = driver.clock.now() - started
             self._storing.add(effect.request)
@@ -127,9 +145,11 @@ class Transfers:
         except EdgecacheError as error:
             log.debug("chunk %d of %s from %s: %s", effect.index, effect.blob, effect.peer, error)
             wait = getattr(error, "retry_after", 0.0)
-            if isinstance(error, StoreError) and not isinstance(error, StoreFull | StoreCorrupt):
+            if isinstance(error, StoreError) and (ours or not isinstance(error, StoreFull | StoreCorrupt)):
                 self._restate(effect.blob)
-            driver.post(v.ChunkFailed(effect.request, effect.blob, effect.index, failure_of(error), wait))
+            ours = ours or (isinstance(error, NotFound) and effect.request in self._storing)
+            reason = v.FetchFailure.LINK_LOST if ours else failure_of(error)
+            driver.post(v.ChunkFailed(effect.request, effect.blob, effect.index, reason, wait))
             return
         except Exception:
             driver.post(v.ChunkFailed(effect.request, effect.blob, effect.index, v.FetchFailure.LINK_LOST))
@@ -164,7 +184,7 @@ class Transfers:
     async def _verified(self, blob: BlobId) -> None:
         driver = self._driver
         try:
-            ok = await driver.in_store(driver.store.verify_whole, blob)
+            ok = await driver.in_store(driver.store.verify_whole, blob, lane=Lane.WHOLE)
         except NotFound:
             return
         except StoreFull:
@@ -195,6 +215,10 @@ class Transfers:
             log.info("evicted %s, %d bytes freed", blob, freed)
         except NotFound:
             log.debug("%s was gone before it could be evicted", blob)
+        except StoreError as error:
+            driver.warn("evict", f"{blob} could not be evicted: {error}")
+            self._restate(blob)
+            return
         driver.post(v.BlobGone(blob))
 
     def finished(self, report: v.FetchFinished) -> None:
@@ -217,15 +241,20 @@ class Transfers:
         request = driver.next_request()
         turn: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
         self._turns[request] = turn
-        try:
+
+        def read() -> bytes:
             if driver.store.chunk_digest(blob, index) != digest:
                 raise NotFound("that chunk is not in that blob")
+            return driver.store.read(blob, index, offset, size)
+
+        try:
+            driver.store.blob(blob)
             driver.post(v.UnitAsked(request, peer, blob, index, size))
             async with asyncio.timeout(TURN_TIMEOUT):
                 refusal = await turn
             if refusal is not None:
                 return refusal
-            data = await driver.in_store(driver.store.read, blob, index, offset, size)
+            data = await driver.in_store(read, lane=Lane.READ)
         except (NotFound, StoreError, TimeoutError) as error:
             driver.post(v.UnitWithdrawn(request))
             if isinstance(error, StoreCorrupt):
@@ -237,7 +266,7 @@ class Transfers:
             raise
         finally:
             self._turns.pop(request, None)
-        self._sending[(peer, blob, index, offset)] = request
+        self._sending.setdefault((peer, blob, index, offset), []).append(request)
         return data
 
     def serve(self, effect: v.ServeUnit) -> None:
@@ -255,14 +284,19 @@ class Transfers:
 
     def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None:
         """The last byte of a unit went to the socket."""
-        request = self._sending.pop((peer, blob, index, offset), None)
-        if request is not None:
+        key = (peer, blob, index, offset)
+        requests = self._sending.get(key)
+        if requests:
+            request = requests.pop(0)
+            if not requests:
+                del self._sending[key]
             self._driver.post(v.UnitServed(request))
 
     def peer_link_closed(self, peer: NodeId) -> None:
         """Units that were on their way over a link that is gone."""
         for key in [key for key in self._sending if key[0] == peer]:
-            self._driver.post(v.UnitWithdrawn(self._sending.pop(key)))
+            for request in self._sending.pop(key):
+                self._driver.post(v.UnitWithdrawn(request))
 
 
 def held(stored: StoredBlob) -> v.BlobHeld:

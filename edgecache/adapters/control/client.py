@@ -10,11 +10,19 @@ from pathlib import Path
 from socket import SocketIO
 from typing import Any
 
-from edgecache.adapters.control.frames import END, FRAME_MAX, LENGTH, LINE_MAX, error_from_json
+from edgecache.adapters.control.frames import (
+    BROKEN_OFF,
+    END,
+    FRAME_MAX,
+    LENGTH,
+    REPLY_MAX,
+    addressable,
+    error_from_json,
+)
 from edgecache.model.errors import MalformedMessage, TimedOut, Unreachable
 
 ANSWER_TIMEOUT = 30.0
-"""Longest silence of a healthy agent: it reports progress every second of a long operation."""
+"""Longest silence of a healthy agent: it says every few seconds that it is still at work."""
 
 
 class ControlClient:
@@ -24,7 +32,8 @@ class ControlClient:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         try:
-            self._socket.connect(str(path))
+            with addressable(path) as address:
+                self._socket.connect(address)
         except (OSError, ValueError) as error:
             self._socket.close()
             hint = "start it with `edgecache run`, or name its configuration with --config"
@@ -44,17 +53,22 @@ class ControlClient:
         """Send the request line."""
         try:
             self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
-        except ConnectionError as error:
-            raise Unreachable("the agent hung up", hint="too many commands at once? See its log") from error
+        except ConnectionError:
+            return  # it may have said why
 
     def send_content(self, chunks: Iterable[bytes]) -> None:
-        """Send frames after the request line; stops early when the agent has already answered (with an error)."""
+        """Send frames after the request line; stops early when the agent has already answered (with an error).
+
+        Raises TimedOut when the agent takes nothing for a while.
+        """
         try:
             for chunk in chunks:
                 self._socket.sendall(LENGTH.pack(len(chunk)) + chunk)
             self._socket.sendall(END)
-        except (BrokenPipeError, ConnectionResetError):
+        except ConnectionError:
             return
+        except TimeoutError as error:
+            raise TimedOut("the agent takes no more of the content", hint="see its log: its disk is slow") from error
 
     def replies(self) -> Iterator[dict[str, Any]]:
         """Progress objects and last the final one; raises the typed error that the agent reports."""
@@ -73,25 +87,30 @@ class ControlClient:
         return last
 
     def content(self) -> Iterator[bytes]:
-        """The frames after a line with `event: content`."""
+        """The frames after a line with `event: content`; raises the typed error that breaks them off."""
         while True:
             (length,) = LENGTH.unpack(self._exactly(LENGTH.size))
             if length == 0:
                 return
+            if length == BROKEN_OFF:
+                raise error_from_json(self._line())
             if length > FRAME_MAX:
                 raise MalformedMessage("the agent sent an oversized frame")
             yield self._exactly(length)
 
     def _line(self) -> dict[str, Any]:
         try:
-            line = self._file.readline(LINE_MAX)
+            line = self._file.readline(REPLY_MAX)
         except TimeoutError as error:
             raise TimedOut("the agent has not answered for a while", hint="see its log") from error
         except ConnectionError as error:
             raise Unreachable("the agent hung up", hint="see its log") from error
         if not line.endswith(b"\n"):
             raise Unreachable("the agent closed the connection", hint="see its log")
-        reply = json.loads(line)
+        try:
+            reply = json.loads(line)
+        except ValueError as error:
+            raise MalformedMessage("the agent sent something else than JSON") from error
         if not isinstance(reply, dict):
             raise MalformedMessage("the agent sent something else than an object")
         return reply

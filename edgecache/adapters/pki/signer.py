@@ -50,18 +50,37 @@ class NodeSigner:
 
     def verify_push(self, push: StatePush) -> bool:
         """Whether the owner is a member of this mesh, by a certificate carried or seen before, and has signed this."""
-        try:
-            owner = self._owner(push)
-            if owner is None:
-                return False
-            owner.key.verify(push.signature, encode_signed_head(push.owner, push.epoch, push.version, push.map_hash))
-        except (Denied, InvalidSignature, LocalProtocolError):
-            return False
-        return True
+        owner = self._signed_by(push)
+        return owner is not None and self._is_valid(owner)
+
+    def outdated(self, push: StatePush) -> bool:
+        """Whether a push that was not good is its owner's all the same, but for the time its certificate is valid."""
+        owner = self._signed_by(push)
+        return owner is not None and not self._is_valid(owner)
 
     def knows(self, owner: NodeId) -> bool:
         """Whether a push of this owner can be verified without its certificate."""
         return owner in self._owners
+
+    def _signed_by(self, push: StatePush) -> _Owner | None:
+        """The owner, if it has signed this, at whatever time; None when it has not, or nobody knows."""
+        try:
+            owner = self._owner(push)
+            if owner is not None:
+                head = encode_signed_head(push.owner, push.epoch, push.version, push.map_hash)
+                owner.key.verify(push.signature, head)
+        except (Denied, InvalidSignature, LocalProtocolError):
+            return None
+        return owner
+
+    def _is_valid(self, owner: _Owner) -> bool:
+        if (wall_time := self._trusted_time()) is None:
+            return True
+        try:
+            check_validity(owner.certificate, wall_time)
+        except Denied:
+            return False
+        return True
 
     def _owner(self, push: StatePush) -> _Owner | None:
         """The owner's verified certificate; None when none was seen. Raises Denied for one that does not do."""
@@ -71,11 +90,8 @@ class NodeSigner:
             self._owners[push.owner] = known
             if len(self._owners) > OWNERS_MAX:
                 self._owners.popitem(last=False)
-        if known is None:
-            return None
-        if (wall_time := self._trusted_time()) is not None:
-            check_validity(known.certificate, wall_time)
-        self._owners.move_to_end(push.owner)
+        if known is not None:
+            self._owners.move_to_end(push.owner)
         return known
 
     def _verified(self, owner: NodeId, der: bytes) -> _Owner:

@@ -16,7 +16,16 @@ import pytest
 from edgecache.adapters.control.client import ControlClient
 from edgecache.adapters.control.frames import FRAME_MAX, LENGTH, error_from_json
 from edgecache.adapters.control.server import CLIENTS_MAX, Channel, ControlServer
-from edgecache.model.errors import EdgecacheError, MalformedMessage, NotFound, StoreFull, Unreachable, UsageError
+from edgecache.model.errors import (
+    EdgecacheError,
+    MalformedMessage,
+    NotFound,
+    StoreBusy,
+    StoreFull,
+    TimedOut,
+    Unreachable,
+    UsageError,
+)
 
 T = TypeVar("T")
 Reply = Mapping[str, Any]
@@ -41,8 +50,24 @@ async def pour(request: Reply, channel: Channel) -> Reply:
     await channel.say({"event": "content"})
     for _ in range(request["frames"]):
         await channel.send(b"x" * 1000)
+        await asyncio.sleep(request.get("pause", 0))
     await channel.end()
     return {}
+
+
+async def spill(request: Reply, channel: Channel) -> Reply:
+    await channel.say({"event": "content"})
+    await channel.send(b"x" * 1000)
+    raise NotFound("it was evicted", hint="get it again")
+
+
+async def dawdle(request: Reply, channel: Channel) -> Reply:
+    await asyncio.sleep(0.5)
+    return {}
+
+
+async def listing(request: Reply, channel: Channel) -> Reply:
+    return {"rows": [{"number": number, "name": "x" * 50} for number in range(request["rows"])]}
 
 
 async def refuse(request: Reply, channel: Channel) -> Reply:
@@ -60,12 +85,13 @@ async def linger(request: Reply, channel: Channel) -> Reply:
 
 OPERATIONS: dict[str, Callable[[Reply, Channel], Awaitable[Reply]]] = {
     "echo": echo, "count": count, "swallow": swallow, "pour": pour, "refuse": refuse, "crash": crash, "linger": linger,
+    "spill": spill, "dawdle": dawdle, "list": listing,
 }  # fmt: skip
 
 
 @asynccontextmanager
-async def serving(path: Path) -> AsyncIterator[ControlServer]:
-    server = ControlServer(path, OPERATIONS)
+async def serving(path: Path, **settings: float) -> AsyncIterator[ControlServer]:
+    server = ControlServer(path, OPERATIONS, **settings)
     await server.start()
     try:
         yield server
@@ -73,12 +99,12 @@ async def serving(path: Path) -> AsyncIterator[ControlServer]:
         await server.stop()
 
 
-def with_server(tmp_path: Path, work: Callable[[Path], T]) -> T:
+def with_server(tmp_path: Path, work: Callable[[Path], T], **settings: float) -> T:
     """Run blocking `work` against a served socket."""
 
     async def run() -> T:
         path = tmp_path / "control.sock"
-        async with serving(path):
+        async with serving(path, **settings):
             return await asyncio.wait_for(asyncio.to_thread(work, path), 20.0)
 
     return asyncio.run(run())
@@ -195,7 +221,7 @@ def test_clients_are_bounded(tmp_path: Path) -> None:
             client = ControlClient(path)
             client.request("linger")
             waiting.append(client)
-        with pytest.raises(EdgecacheError):
+        with pytest.raises(StoreBusy):
             call(path, "echo", word="one too many")
         for client in waiting:
             client.__exit__()
@@ -221,16 +247,100 @@ def test_a_socket_left_by_a_killed_agent_is_replaced(tmp_path: Path) -> None:
     assert with_server(tmp_path, lambda path: call(path, "echo", word="mine now"))["said"] == "mine now"
 
 
-def test_a_path_too_long_for_a_socket_says_so(tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket_address_is_served_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    assert with_server(folder, lambda path: call(path, "echo", word="far away"))["said"] == "far away"
+    assert not list(folder.iterdir()), "and is gone afterwards"
+
+
+def test_a_name_too_long_for_a_file_says_so(tmp_path: Path) -> None:
     async def start() -> None:
-        folder = tmp_path / ("long" * 30)
-        folder.mkdir()
-        async with serving(folder / "control.sock"):
+        async with serving(tmp_path / ("long" * 70)):
             raise AssertionError("it cannot be served")
 
     with pytest.raises(UsageError) as raised:
         asyncio.run(start())
     assert "control.socket" in raised.value.hint
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "control.sock"
+    precious.write_text("precious")
+    with pytest.raises(UsageError, match="no socket"):
+        with_server(tmp_path, lambda path: None)
+    assert precious.read_text() == "precious"
+
+
+def test_content_that_breaks_off_says_why(tmp_path: Path) -> None:
+    def work(path: Path) -> None:
+        with ControlClient(path) as client:
+            client.request("spill")
+            for reply in client.replies():
+                if reply.get("event") == "content":
+                    for part in client.content():
+                        assert part == b"x" * 1000
+
+    with pytest.raises(NotFound, match="evicted") as raised:
+        with_server(tmp_path, work)
+    assert raised.value.hint == "get it again"
+
+
+def test_a_refusal_while_the_client_still_sends_is_heard(tmp_path: Path) -> None:
+    def work(path: Path) -> None:
+        with ControlClient(path) as client:
+            client.request("refuse")
+            client.send_content(b"y" * FRAME_MAX for _ in range(50))
+            list(client.replies())
+
+    with pytest.raises(StoreFull, match="no room"):
+        with_server(tmp_path, work)
+
+
+def test_a_long_operation_says_that_it_is_at_work(tmp_path: Path) -> None:
+    def work(path: Path) -> list[dict[str, Any]]:
+        with ControlClient(path, timeout=2.0) as client:
+            client.request("dawdle")
+            return list(client.replies())
+
+    *between, last = with_server(tmp_path, work, working_interval=0.05)
+    assert last == {"ok": True}
+    assert len(between) > 3
+    assert all(reply == {"event": "working"} for reply in between)
+
+
+def test_nothing_comes_between_the_frames_of_content(tmp_path: Path) -> None:
+    def work(path: Path) -> int:
+        with ControlClient(path) as client:
+            client.request("pour", frames=300, pause=0.001)
+            return sum(
+                sum(map(len, client.content())) for reply in client.replies() if reply.get("event") == "content"
+            )
+
+    assert with_server(tmp_path, work, working_interval=0.01) == 300_000
+
+
+def test_a_silent_agent_is_given_up(tmp_path: Path) -> None:
+    def work(path: Path) -> None:
+        with ControlClient(path, timeout=0.2) as client:
+            client.call("linger")
+
+    with pytest.raises(TimedOut, match="not answered"):
+        with_server(tmp_path, work)
+
+
+def test_an_agent_that_takes_no_content_is_given_up(tmp_path: Path) -> None:
+    def work(path: Path) -> None:
+        with ControlClient(path, timeout=0.2) as client:
+            client.request("dawdle")
+            client.send_content(b"y" * FRAME_MAX for _ in range(50))
+
+    with pytest.raises(TimedOut, match="no more of the content"):
+        with_server(tmp_path, work)
+
+
+def test_a_listing_may_be_long(tmp_path: Path) -> None:
+    assert len(with_server(tmp_path, lambda path: call(path, "list", rows=50_000))["rows"]) == 50_000
 
 
 def test_an_error_of_a_newer_agent_is_still_an_error() -> None:

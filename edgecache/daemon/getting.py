@@ -1,0 +1,218 @@
+"""`get`: from whatever a user calls a blob to its verified bytes, with progress on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from edgecache.adapters.control.server import Channel
+from edgecache.core import vocabulary as v
+from edgecache.daemon.engine import Engine, Lane
+from edgecache.daemon.putting import EMPTY_BLOB, make_empty
+from edgecache.daemon.room import reported
+from edgecache.daemon.transfers import held
+from edgecache.model.errors import EdgecacheError, NotFound, StoreFull, UsageError
+from edgecache.model.ids import BlobId, BlobRef, parse_blob_ref
+from edgecache.ports import StoredBlob
+
+FIND_TIMEOUT = 10.0
+"""A blob of which nobody has even the manifest for so long is reported as not found."""
+PROGRESS_INTERVAL = 0.1
+"""Progress goes to the command line at most this often ..."""
+SILENCE_MAX = 1.0
+"""... and at least this often, so that it knows that we live."""
+LEASE_INTERVAL = 20.0
+"""A reader says so often that it is still reading: below the time for which a blob that is read is kept."""
+
+
+class _Reports:
+    """What the core reports of one wanted blob: the latest progress, and the end."""
+
+    def __init__(self, driver: Engine, blob: BlobId) -> None:
+        self._driver, self._blob = driver, blob
+        self.newest: v.FetchProgressed | None = None
+        self.end: asyncio.Future[v.FetchFinished] = asyncio.get_running_loop().create_future()
+        self.stop = driver.listen(self._heard)
+
+    def _heard(self, report: v.Report) -> None:
+        if isinstance(report, v.FetchProgressed) and report.blob == self._blob:
+            self.newest = report
+        elif isinstance(report, v.FetchFinished) and report.blob == self._blob and not self.end.done():
+            self.end.set_result(report)
+            if not report.failure:
+                self._driver.post(v.BlobRead(self._blob))  # now: a moment later it may have been evicted
+
+    def over(self) -> bool:
+        """Whether the blob is here; raises the reason when it cannot be."""
+        if not self.end.done():
+            return False
+        end = self.end.result()
+        if end.failure:
+            raise (StoreFull if end.full else NotFound)(end.failure)
+        return True
+
+
+class Getting:
+    """Fetches that users wait for, and those that go on without anybody waiting."""
+
+    def __init__(self, driver: Engine) -> None:
+        self._driver = driver
+        self._waiting: dict[BlobId, int] = {}
+        """Commands that wait for a blob: the last to hang up ends the fetch."""
+        self._alone: dict[BlobId, None] = {}
+        """Blobs that are fetched whether anybody waits or not."""
+        driver.listen(self._heard)
+
+    def _heard(self, report: v.Report) -> None:
+        if isinstance(report, v.FetchFinished):
+            self._alone.pop(report.blob, None)
+
+    async def get(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
+        """Fetch a blob, report progress, and send its content when `content` is asked for."""
+        driver = self._driver
+        pin = bool(request.get("pin", False))
+        if request.get("wait") is False and (pin or request.get("content")):
+            raise UsageError("pinning and reading a blob take the whole of it", hint="wait for it")
+        blob = await self._resolve(parse_blob_ref(str(request.get("blob", ""))))
+        if blob == EMPTY_BLOB:
+            await make_empty(driver)
+        if request.get("wait") is False:
+            return await self._start(blob)
+        await self._fetch(blob, channel)
+        if pin:
+            await driver.in_store(driver.store.set_pinned, blob, True)
+            driver.post(v.BlobPinned(blob, True))
+        stored = await driver.in_store(driver.store.blob, blob)
+        if request.get("content"):
+            await self._send_content(stored, channel)
+        views = [view for view in driver.node.swarm.fetches() if view.blob == blob]
+        sources = {source.node: source.bytes for source in views[0].sources if source.bytes} if views else {}
+        return {
+            "blob": blob, "size": stored.info.size, "sha256": stored.info.sha256.hex(), "chunks": stored.info.chunks,
+            "sources": sources,
+        }
+
+    async def _start(self, blob: BlobId) -> Mapping[str, Any]:
+        """Fetch in the background."""
+        await self._mark(blob)
+        reports = _Reports(self._driver, blob)
+        self._alone[blob] = None
+        try:
+            self._driver.post(v.FetchWanted(blob))
+            reports.over()
+        finally:
+            reports.stop()
+        return {"blob": blob, "started": True}
+
+    async def _send_content(self, stored: StoredBlob, channel: Channel) -> None:
+        driver, info = self._driver, stored.info
+        loop = asyncio.get_running_loop()
+        await channel.say({"event": "content", "size": info.size})
+        leased = loop.time()
+        for index in range(info.chunks):
+            if loop.time() - leased > LEASE_INTERVAL:
+                driver.post(v.BlobRead(info.blob))
+                leased = loop.time()
+            await channel.send(await driver.in_store(driver.store.read, info.blob, index, lane=Lane.READ))
+        await channel.end()
+
+    # ---- waiting
+
+    async def _fetch(self, blob: BlobId, channel: Channel) -> None:
+        """Progress until the blob is here; raises when it cannot be. A client that hangs up ends the fetch."""
+        if await self._mark(blob) and blob not in self._waiting:
+            self._alone[blob] = None
+        self._waiting[blob] = self._waiting.get(blob, 0) + 1
+        reports = _Reports(self._driver, blob)
+        gone: asyncio.Task[None] = asyncio.ensure_future(channel.closed())
+        stopping = False
+        try:
+            self._driver.post(v.FetchWanted(blob))
+            await self._follow(reports, gone, channel)
+        except asyncio.CancelledError:
+            stopping = True  # the agent, not the fetch: it goes on after the restart
+            raise
+        finally:
+            reports.stop()
+            gone.cancel()
+            self._waiting[blob] -= 1
+            if not self._waiting[blob]:
+                del self._waiting[blob]
+                if not reports.end.done() and blob not in self._alone and not stopping:
+                    self._driver.spawn(self._give_up(blob))
+
+    async def _mark(self, blob: BlobId) -> bool:
+        """What is here in part is to go on after a restart; whether that was so before."""
+        store = self._driver.store
+
+        def mark() -> bool:
+            stored = store.blob(blob)
+            if not stored.complete:
+                store.set_wanted(blob, True)
+            return stored.wanted
+
+        try:
+            return await self._driver.in_store(mark)
+        except EdgecacheError:  # not here at all, or the disk is full: then it does not go on
+            return False
+
+    async def _follow(self, reports: _Reports, gone: asyncio.Future[None], channel: Channel) -> None:
+        """News at most every PROGRESS_INTERVAL, the end at once."""
+        loop = asyncio.get_running_loop()
+        began = told = loop.time()
+        shown: v.FetchProgressed | None = None
+        first: set[asyncio.Future[Any]] = {gone, reports.end}
+        while not reports.over():
+            if gone.done():
+                raise ConnectionAbortedError("the command hung up")
+            newest = reports.newest
+            if newest is not None and (newest is not shown or loop.time() - told >= SILENCE_MAX):
+                shown, told = newest, loop.time()
+                await channel.say(_progress(newest))
+            if (newest is None or newest.info is None) and loop.time() - began > FIND_TIMEOUT:
+                raise NotFound("nobody in reach has this blob", hint="`edgecache peers` shows who is in reach")
+            await asyncio.wait(first, timeout=PROGRESS_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _give_up(self, blob: BlobId) -> None:
+        """Nobody waits any more. What is here of the blob stays, known to the core: it has its room in the store."""
+        driver = self._driver
+        driver.post(v.FetchUnwanted(blob))
+        try:
+            await driver.in_store(driver.store.set_wanted, blob, False)
+            stored = await driver.in_store(driver.store.blob, blob)
+        except NotFound:
+            return
+        except EdgecacheError as error:
+            driver.warn("unwanted", f"{blob} could not be marked as unwanted: {error}")
+            return
+        if blob not in self._waiting and blob not in self._alone:
+            driver.post(held(stored))
+
+    # ---- names
+
+    async def _resolve(self, ref: BlobRef) -> BlobId:
+        """The one blob that `ref` names, here or in the mesh."""
+        if ref.blob is not None:
+            return ref.blob
+        driver = self._driver
+        found = set(await driver.in_store(lambda: driver.store.find(prefix=ref.prefix or "", sha256=ref.sha256)))
+        if not found:
+            answer = await reported(driver, v.Resolved, lambda report: report.ref == ref, v.ResolveWanted(ref))
+            found = {claim.blob for claim in answer.claims}
+        if len(found) > 1:
+            several = ", ".join(sorted(found)[:4])
+            raise UsageError(f"{ref} names {len(found)} blobs", hint=f"give more characters: {several}")
+        if not found:
+            raise NotFound(f"nobody in reach has a blob {ref}", hint="`edgecache peers` shows who is in reach")
+        return found.pop()
+
+
+def _progress(report: v.FetchProgressed) -> dict[str, Any]:
+    info = report.info
+    return {
+        "event": "progress", "blob": report.blob,
+        "size": info.size if info else None, "chunks": info.chunks if info else None,
+        "have": report.have, "sources": report.sources, "missing_nowhere": list(report.missing_nowhere),
+        "store_full": report.store_full,
+    }
