@@ -72,6 +72,7 @@ class Driver(Engine, LinkHandler):
         self._signer, self._limiter, self._remember = signer, limiter, remember
         self._scrutiny = Scrutiny(signer)
         self.bridge: Bridge | None = None
+        self.keeping = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[v.Event] = deque()
         self._handling = False

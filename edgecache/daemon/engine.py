@@ -32,6 +32,8 @@ class Engine(Protocol):
     node: Node
     store: ChunkStore
     clock: Clock
+    keeping: asyncio.Lock
+    """Held while a user's wish to keep a blob becomes durable, so that an eviction decided before does not undo it."""
 
     @property
     def links(self) -> Links:

@@ -81,8 +81,9 @@ class Getting:
             return await self._start(blob)
         await self._fetch(blob, channel)
         if pin:
-            await driver.in_store(driver.store.set_pinned, blob, True)
-            driver.post(v.BlobPinned(blob, True))
+            async with driver.keeping:
+                await driver.in_store(driver.store.set_pinned, blob, True)
+                driver.post(v.BlobPinned(blob, True))
         stored = await driver.in_store(driver.store.blob, blob)
         if request.get("content"):
             await self._send_content(stored, channel)

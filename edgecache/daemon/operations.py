@@ -138,8 +138,9 @@ class Operations:
         return await self._set_pinned(await self._here(request), False)
 
     async def _set_pinned(self, blob: BlobId, pinned: bool) -> Mapping[str, Any]:
-        await self._driver.in_store(self._driver.store.set_pinned, blob, pinned)
-        self._driver.post(v.BlobPinned(blob, pinned))
+        async with self._driver.keeping:
+            await self._driver.in_store(self._driver.store.set_pinned, blob, pinned)
+            self._driver.post(v.BlobPinned(blob, pinned))
         return {"blob": blob, "pinned": pinned}
 
     async def remove(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:

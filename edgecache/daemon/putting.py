@@ -33,19 +33,21 @@ async def put(driver: Engine, request: Mapping[str, Any], channel: Channel) -> M
         except BaseException:
             await to_its_end(driver.in_store(draft.abort))
             raise
-        driver.post(held(stored))
     info = stored.info
     return {"blob": info.blob, "size": size, "sha256": info.sha256.hex(), "chunks": info.chunks}
 
 
 async def make_empty(driver: Engine) -> None:
     """Nobody announces the blob without chunks, as there is nothing to hold; everybody can make it."""
-    draft = await driver.in_store(driver.store.draft)
-    driver.post(held(await _committed(driver, draft, "", False)))
+    await _committed(driver, await driver.in_store(driver.store.draft), "", False)
 
 
 async def _committed(driver: Engine, draft: Draft, name: str, pin: bool) -> StoredBlob:
-    return await to_its_end(driver.in_store(lambda: draft.commit(name=name, pin=pin)))
+    """Durable, and known to the core."""
+    async with driver.keeping:
+        stored = await to_its_end(driver.in_store(lambda: draft.commit(name=name, pin=pin)))
+        driver.post(held(stored))
+    return stored
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -59,31 +59,27 @@ class ReadingsBoard:
 
     def entries(self) -> list[BoardEntry]:
         """Every series of every node of the site, by node and series."""
-        names = self._names()
         found = []
         for entry in self._node.state.entries(PREFIX):
             if (posted := _decode(entry.key, entry.value)) is not None:
-                found.append(self._entry(entry.owner, names.get(entry.owner, ""), posted))
+                found.append(self._entry(entry.owner, posted))
         return sorted(found, key=lambda entry: (entry.name, entry.node, entry.posted.series))
 
     def entry(self, node: NodeId, series: str) -> BoardEntry | None:
         """One series of one node."""
         value = self._node.state.value(node, entry_key(series))
         posted = _decode(entry_key(series), value) if value is not None else None
-        return self._entry(node, self._names().get(node, ""), posted) if posted else None
+        return self._entry(node, posted) if posted else None
 
-    def _entry(self, node: NodeId, name: str, posted: Posted) -> BoardEntry:
+    def _entry(self, node: NodeId, posted: Posted) -> BoardEntry:
         now = self._clock.now()
         if node == self._node.me.node:
             observation = posted.observed(posted.stamp.uptime_ms / 1000)
         else:
             observation = posted.seen_with(self._clocks.get(node) or self._advance(node, posted))
         wall = self._clock.wall() if self._clock.wall_trusted() else None
+        name = self._node.membership.name_of(node)
         return BoardEntry(node, name, observation, observation.age(now, wall), posted)
-
-    def _names(self) -> dict[NodeId, str]:
-        names = {peer.node: peer.name for peer in self._node.membership.peers()}
-        return names | {self._node.me.node: self._node.me.name}
 
     def rows(self) -> list[dict[str, Any]]:
         """The entries as JSON objects; `mark` changes with each new observation."""

@@ -206,12 +206,21 @@ class Transfers:
 
     def evict(self, effect: v.EvictBlob) -> None:
         """Effect EvictBlob."""
-        self._driver.spawn(self._evicted(effect.blob))
+        with contextlib.suppress(NotFound):
+            partial = not self._driver.store.blob(effect.blob).complete
+            self._driver.spawn(self._evicted(effect.blob, partial=partial))
+            return
+        self._driver.post(v.BlobGone(effect.blob))
 
-    async def _evicted(self, blob: BlobId) -> None:
+    async def _evicted(self, blob: BlobId, *, partial: bool) -> None:
         driver = self._driver
         try:
-            freed = await driver.in_store(driver.store.remove, blob)
+            async with driver.keeping:
+                stored = driver.store.blob(blob)
+                if stored.pinned or (partial and stored.complete):
+                    self._restate(blob)  # a user has put or pinned it meanwhile
+                    return
+                freed = await driver.in_store(driver.store.remove, blob)
             log.info("evicted %s, %d bytes freed", blob, freed)
         except NotFound:
             log.debug("%s was gone before it could be evicted", blob)

@@ -135,6 +135,11 @@ class Membership:
             )
         return sorted(views, key=lambda view: (not view.linked, view.status, view.name, view.node))
 
+    def name_of(self, node: NodeId) -> str:
+        """What a node calls itself; empty when it is not known."""
+        row = self.members.get(node)
+        return self._me.name if node == self._me.node else row.info.name if row is not None else ""
+
     # ---- routing
 
     def handle(self, event: Event | Notice | MapChanged, now: Instant, out: Outbox) -> None:

@@ -117,6 +117,7 @@ class StubEngine(Engine):
         self.clock = StubClock()
         self.stub, self.stub_links = StubStore(), StubLinks()
         self.store = cast(ChunkStore, self.stub)
+        self.keeping = asyncio.Lock()
         self.events: list[v.Event] = []
         self.warned: list[str] = []
         self.listeners: list[Listener] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -268,6 +269,36 @@ def test_a_disk_that_lost_something_is_no_end_of_the_fetch() -> None:
         await desk.engine.settle()
         assert not desk.engine.heard(v.BlobVerified)
         assert len(desk.engine.heard(v.BlobHeld)) == 1
+
+    run(work())
+
+
+@pytest.mark.parametrize("change", [{"pinned": True}, {"complete": True}])
+def test_what_a_user_keeps_meanwhile_is_not_evicted(change: dict[str, bool]) -> None:
+    async def work() -> None:
+        desk = Desk()
+        assert desk.store.held is not None
+        desk.store.held = replace(desk.store.held, complete=False)
+        await desk.engine.keeping.acquire()
+        desk.transfers.evict(v.EvictBlob(BLOB))
+        await desk.engine.settle()
+        desk.store.held = replace(desk.store.held, **change)  # type: ignore[arg-type]
+        desk.engine.keeping.release()
+        await desk.engine.settle()
+        assert "remove" not in desk.store.calls
+        assert len(desk.engine.heard(v.BlobHeld)) == 1
+        assert not desk.engine.heard(v.BlobGone)
+
+    run(work())
+
+
+def test_an_eviction_of_what_is_not_there_is_done() -> None:
+    async def work() -> None:
+        desk = Desk()
+        desk.store.held = None
+        desk.transfers.evict(v.EvictBlob(BLOB))
+        await desk.engine.settle()
+        assert desk.engine.heard(v.BlobGone) == [v.BlobGone(BLOB)]
 
     run(work())
 
