@@ -10,6 +10,7 @@ from edgecache.core import vocabulary as v
 from edgecache.core.node import Node
 from edgecache.model.errors import MalformedMessage, UsageError
 from edgecache.model.ids import NodeId
+from edgecache.model.instant import WallTime
 from edgecache.model.reading import Observation, OwnerClock, Reading, parse_series
 from edgecache.ports import Clock
 from edgecache.wire.reading import PREFIX, Posted, decode_value, encode_value, entry_key, series_of
@@ -59,25 +60,27 @@ class ReadingsBoard:
 
     def entries(self) -> list[BoardEntry]:
         """Every series of every node of the site, by node and series."""
-        found = []
+        found, wall = [], self._wall()
         for entry in self._node.state.entries(PREFIX):
             if (posted := _decode(entry.key, entry.value)) is not None:
-                found.append(self._entry(entry.owner, posted))
+                found.append(self._entry(entry.owner, posted, wall))
         return sorted(found, key=lambda entry: (entry.name, entry.node, entry.posted.series))
 
     def entry(self, node: NodeId, series: str) -> BoardEntry | None:
         """One series of one node."""
         value = self._node.state.value(node, entry_key(series))
         posted = _decode(entry_key(series), value) if value is not None else None
-        return self._entry(node, posted) if posted else None
+        return self._entry(node, posted, self._wall()) if posted else None
 
-    def _entry(self, node: NodeId, posted: Posted) -> BoardEntry:
+    def _wall(self) -> WallTime | None:
+        return self._clock.wall() if self._clock.wall_trusted() else None
+
+    def _entry(self, node: NodeId, posted: Posted, wall: WallTime | None) -> BoardEntry:
         now = self._clock.now()
         if node == self._node.me.node:
             observation = posted.observed(posted.stamp.uptime_ms / 1000)
         else:
             observation = posted.seen_with(self._clocks.get(node) or self._advance(node, posted))
-        wall = self._clock.wall() if self._clock.wall_trusted() else None
         name = self._node.membership.name_of(node)
         return BoardEntry(node, name, observation, observation.age(now, wall), posted)
 

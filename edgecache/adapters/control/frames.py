@@ -31,16 +31,12 @@ BROKEN_OFF = 0xFFFFFFFF
 _ADDRESS_BYTES_MAX = 107
 """What a socket address holds of a path, on Linux (unix(7))."""
 
-_BY_CODE: dict[str, type[errors.EdgecacheError]] = {}
-
-
-def _collect(kind: type[errors.EdgecacheError]) -> None:
-    _BY_CODE[kind.code] = kind
-    for child in kind.__subclasses__():
-        _collect(child)
-
-
-_collect(errors.EdgecacheError)
+_BY_CODE: dict[str, type[errors.EdgecacheError]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.EdgecacheError)
+}
+"""Those of the vocabulary only: kinds that other modules derive carry their parent's code and cross as their parent."""
 
 
 def error_from_json(reply: dict[str, object]) -> errors.EdgecacheError:

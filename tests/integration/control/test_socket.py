@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from edgecache.adapters.coap.signalling import UnknownCsmOption
 from edgecache.adapters.control.client import ControlClient
 from edgecache.adapters.control.frames import FRAME_MAX, LENGTH, error_from_json
 from edgecache.adapters.control.server import CLIENTS_MAX, Channel, ControlServer
@@ -347,3 +348,8 @@ def test_an_error_of_a_newer_agent_is_still_an_error() -> None:
     error = error_from_json({"error": "never-heard-of", "message": "strange", "hint": "update"})
     assert (type(error), error.message, error.hint) == (EdgecacheError, "strange", "update")
     assert isinstance(error_from_json({"error": "not-found", "message": "no"}), NotFound)
+
+
+def test_an_error_that_shares_its_code_with_derived_ones_arrives_as_itself() -> None:
+    assert issubclass(UnknownCsmOption, MalformedMessage)
+    assert type(error_from_json({"error": UnknownCsmOption.code, "message": "no"})) is MalformedMessage

@@ -101,6 +101,20 @@ def test_an_expired_owner_is_refused_once_the_time_is_trusted() -> None:
     assert signer.verify_push(pushed(ALICE))
 
 
+def test_an_expired_certificate_is_told_from_a_forgery() -> None:
+    """Relays whose clocks are not set pass such a push on in good faith."""
+    time: list[WallTime | None] = [None]
+    signer = NodeSigner(member("bob"), lambda: time[0])
+    push = pushed(member("alice", expires=datetime(2025, 1, 1, tzinfo=UTC)))
+    assert not signer.outdated(push), "as far as we know it is good"
+    time[0] = WallTime(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+    assert signer.outdated(push)
+    assert not signer.outdated(replace(push, version=4))
+    assert not signer.outdated(replace(push, signature=b""))
+    assert not signer.outdated(pushed(ALICE))
+    assert not signer.outdated(pushed(member("carol"), with_certificate=False))
+
+
 def test_the_memory_for_owners_is_bounded_and_keeps_those_in_use() -> None:
     signer = bob()
     first, second = member("node 0"), member("node 1")
