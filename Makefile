@@ -3,6 +3,8 @@
 #   make test [ARGS=...]             style, types, layers, then every test that is not a soak
 #   make check                       style, types and layers only
 #   make soak                        the long runs
+#   make regress [BASE=commit]       what simulated swarms do worse than at that commit
+#   make scaling                     simulated swarms of 2 to 256 nodes: edgecache/results/scaling.md and .png
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -10,7 +12,7 @@ export PYTHON
 # Agents are started by the dozen: compiling every module at each start would take longer than the tests.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test check soak venv packages clean
+.PHONY: demo test check soak regress scaling venv packages clean
 .NOTPARALLEL:
 
 demo:
@@ -27,6 +29,14 @@ check: venv
 
 soak: packages venv
 	$(PY) -m pytest -m slow --timeout 3600 $(ARGS)
+
+regress: venv
+	$(PY) -m tests.regress $(BASE)
+
+scaling:
+	@.ci/setup venv dev,demo,compare
+	@mkdir -p edgecache/results
+	$(PY) -m edgecache.sim scaling --full --plot edgecache/results/scaling.png > edgecache/results/scaling.md
 
 venv:
 	@.ci/setup venv dev,demo

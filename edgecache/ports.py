@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.model.instant import Instant, WallTime
 from edgecache.model.peer import Address, CloseReason
+from edgecache.model.priority import Priority
 from edgecache.wire.messages import Hello, Message, StatePush
 
 
@@ -43,10 +44,19 @@ class StoreUsage:
     fsyncs: int
 
 
+@dataclass(frozen=True, slots=True)
+class SmallBlob:
+    """The whole content of a blob of at most one chunk, and what `commit` is told of a draft."""
+
+    data: bytes
+    name: str = ""
+    pin: bool = False
+
+
 class Draft(Protocol):
     """A blob being put: nothing of it exists for others before `commit`."""
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises StoreFull."""
         ...
 
@@ -59,12 +69,22 @@ class Draft(Protocol):
         ...
 
 
+class SmallBlobStore(Protocol):
+    """Blobs of at most one chunk, stored together."""
+
+    def keep(self, blobs: Sequence[SmallBlob]) -> list[StoredBlob]:
+        """In their order: all of them or none, durable together when this returns; raises StoreFull."""
+        ...
+
+
 class ChunkStore(Protocol):
     """Verified chunks on disk. Synchronous and thread-safe; the daemon calls it from worker threads.
 
     Each method raises NotFound for a blob, page or chunk that is not here, and StoreFull before a write would cross
     the byte cap or the disk reserve.
     """
+
+    small: SmallBlobStore
 
     def blobs(self) -> list[StoredBlob]: ...
     def blob(self, blob: BlobId) -> StoredBlob: ...
@@ -89,6 +109,10 @@ class ChunkStore(Protocol):
         """Make every stored chunk durable."""
         ...
 
+    def hash_ahead(self, blob: BlobId) -> None:
+        """Do what can be done now of what verify_whole will have to do: hash chunks that are here without a gap."""
+        ...
+
     def verify_whole(self, blob: BlobId) -> bool:
         """Digest of the whole after the last chunk; True makes the blob complete, durably."""
         ...
@@ -99,6 +123,12 @@ class ChunkStore(Protocol):
 
     def read(self, blob: BlobId, index: int, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes of a verified chunk; StoreCorrupt (and the chunk forgotten) when the disk gives back something else."""
+        ...
+
+    def read_now(
+        self, blob: BlobId, index: int, digest: Digest | None, offset: int = 0, size: int | None = None
+    ) -> bytes | None:
+        """The same, of the chunk with that digest, for who must not wait for a disk; None when that takes `read`."""
         ...
 
     def draft(self) -> Draft: ...
@@ -132,6 +162,13 @@ class Refusal:
     retry_after: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All of a blob, where its manifest root was asked for."""
+
+    data: bytes
+
+
 class LinkHandler(Protocol):
     """What the transport calls, on the event loop; implemented by the driver."""
 
@@ -145,13 +182,19 @@ class LinkHandler(Protocol):
     def received(self, peer: NodeId, message: Message) -> None: ...
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
+        priority: Priority = Priority.NORMAL,
     ) -> bytes | Refusal:
         """Waits for its turn. Cancelled when the link closes; `unit_sent` follows when bytes were returned."""
         ...
 
     def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None: ...
-    async def serve_manifest(self, peer: NodeId, blob: BlobId, page: int | None) -> bytes: ...
+    async def serve_manifest(
+        self, peer: NodeId, blob: BlobId, page: int | None, most: int = 0, priority: Priority = Priority.NORMAL
+    ) -> bytes | Whole:
+        """The root (page None) or a page; or, instead of the root, all of a blob of one chunk, when it has at most
+        `most` bytes and its turn comes: then `unit_sent` follows."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +209,18 @@ class LinkStats:
     sent: int
     received: int
     queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkGauge:
+    """A link as the kernel sees it: round trips in seconds, 0 when unknown; bytes since it was opened."""
+
+    link: LinkId
+    peer: NodeId
+    rtt: float
+    least_rtt: float
+    acked: int
+    received: int
 
 
 class Links(Protocol):
@@ -185,13 +240,29 @@ class Links(Protocol):
         ...
 
     async def fetch_manifest(self, peer: NodeId, blob: BlobId, page: int | None, timeout: float) -> bytes: ...
+    async def fetch_small(
+        self, peer: NodeId, blob: BlobId, most: int, timeout: float, priority: Priority
+    ) -> tuple[bytes, bool]:
+        """The manifest root and False; or the whole blob, of at most `most` bytes, and True, if the peer does that.
+        Neither is checked."""
+        ...
+
     async def fetch_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int, timeout: float
-    ) -> bytes:
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int, timeout: float,
+        priority: Priority = Priority.NORMAL,
+    ) -> bytes | memoryview:
         """Bytes [offset, offset+size) of a chunk. NotFound for 4.04; Refused (with `retry_after`) for 5.03/4.29."""
         ...
 
     def stats(self) -> list[LinkStats]: ...
+    def measure(self) -> list[LinkGauge]:
+        """What the kernel knows of each open link."""
+        ...
+
+    def pace(self, peer: NodeId, rate: float) -> None:
+        """Send at most so many bytes a second to this peer, evenly; 0 is unlimited."""
+        ...
+
     async def stop(self) -> None: ...
 
 

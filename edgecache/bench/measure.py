@@ -41,7 +41,7 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     model = ""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.lower().startswith(("model name", "model\t")):
+        if line.startswith(("model name", "Model")):
             model = line.partition(":")[2].strip()
             break
     return {

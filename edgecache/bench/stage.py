@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgecache.fleet.agents import Agent, free_port, set_up, wait_until
+from edgecache.fleet.agents import Agent, enrol, free_port, wait_until
 
 START_TIMEOUT = 30.0
+LINKS = 5
+"""Links that each has before anything is measured, or one to every other where there are fewer."""
 
 
 @contextmanager
@@ -20,22 +22,27 @@ def stage(
     *,
     mdns: bool = False,
     wrappers: Mapping[int, Sequence[str]] | None = None,
+    special: Mapping[int, Mapping[str, object]] | None = None,
 ) -> Iterator[list[Agent]]:
-    """`count` running agents, each linked with all others; stopped and removed at the end."""
+    """`count` running agents that know each other and are linked; stopped and removed at the end.
+
+    `special` are settings of some, by number, on top of everybody's.
+    """
     directory = Path(tempfile.mkdtemp(prefix="edgecache-bench-"))
     agents = [Agent(f"n{number}", directory / f"n{number}") for number in range(count)]
     try:
-        set_up(agents)
+        enrol(agents)
         ports = [free_port() for _ in agents]
-        for agent, port in zip(agents, ports, strict=True):
+        for number, (agent, port) in enumerate(zip(agents, ports, strict=True)):
             seeds = [f"127.0.0.1:{other}" for other in ports if other != port]
             agent.configure({
                 "listen": {"host": "127.0.0.1", "port": port, "advertise": [f"127.0.0.1:{port}"]},
-                "discovery": {"mdns": mdns, "seeds": seeds}, **settings,
+                "discovery": {"mdns": mdns, "seeds": seeds},
+                **settings, **(special or {}).get(number, {}),
             })  # fmt: skip
         for number, agent in enumerate(agents):
             agent.start((wrappers or {}).get(number, ()))
-        wait_until("all links", lambda: all(_linked(agent) == count - 1 for agent in agents), START_TIMEOUT)
+        wait_until("all links", lambda: all(_met(agent, count) for agent in agents), START_TIMEOUT)
         for agent in agents:
             agent.node = agent.ask("status")["node"]
         yield agents
@@ -45,8 +52,9 @@ def stage(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _linked(agent: Agent) -> int:
-    return sum(peer["linked"] for peer in agent.ask("peers")["peers"])
+def _met(agent: Agent, count: int) -> bool:
+    status = agent.ask("status")
+    return bool(status["members"] == count and status["links"] >= min(count - 1, LINKS))
 
 
 def pid_of(agent: Agent) -> int:

@@ -12,8 +12,10 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from edgecache.cli.agent import agent_of, size_text, span_text
+from edgecache.cli.batches import get_many, listed, put_many, wanted_of
 from edgecache.cli.command import STDIN, Command, Session, pass_session
 from edgecache.model.errors import Denied, EdgecacheError, NotFound, UsageError
+from edgecache.model.priority import PRIORITY_WORDS, Priority
 
 if TYPE_CHECKING:
     from edgecache.adapters.control.client import ControlClient
@@ -23,12 +25,32 @@ PART_BYTES = 256 * 1024
 
 
 @click.command(cls=Command)
-@click.argument("file", metavar="FILE")
+@click.argument("files", metavar="FILE...", nargs=-1)
+@click.option(
+    "--from", "source", metavar="LIST",
+    help="Also the files that LIST names, one on each line (`-` is standard input).",
+)
 @click.option("--name", metavar="TEXT", help="What `ls` shows for it here [default: the file's name].")
 @click.option("--pin/--no-pin", default=True, help="Whether this node keeps it whatever happens [default: it does].")
 @pass_session
-def put(session: Session, file: str, name: str | None, pin: bool) -> None:
-    """Store FILE (`-` is standard input) and offer it to the mesh; prints its id."""
+def put(session: Session, files: tuple[str, ...], source: str | None, name: str | None, pin: bool) -> None:
+    """Store FILE (`-` is standard input) and offer it to the mesh; prints its id.
+
+    Several files, and all files in a directory, are stored as a blob each; for each its id and the file's name are
+    printed as soon as it is safe on the disk. `get --from` takes such lines.
+    """
+    names = [*files, *(listed(source) if source is not None else ())]
+    if not files and source is None:
+        raise UsageError("there is nothing to put", hint="name a file, a directory, or - for standard input")
+    if len(files) != 1 or source is not None or (files[0] != STDIN and Path(files[0]).is_dir()):
+        if name is not None or STDIN in files:
+            raise UsageError("--name and - go with one blob", hint="put it by itself")
+        put_many(session, names, pin=pin)
+    else:
+        _put_one(session, files[0], name, pin)
+
+
+def _put_one(session: Session, file: str, name: str | None, pin: bool) -> None:
     from edgecache.cli.progress import progress
 
     with ExitStack() as stack:
@@ -46,8 +68,6 @@ def _opened(file: str, stack: ExitStack) -> tuple[IO[bytes], int | None]:
     if file == STDIN:
         return sys.stdin.buffer, None
     path = Path(file)
-    if path.is_dir():
-        raise UsageError(f"{file} is a directory", hint="put an archive of it: `tar c DIR | edgecache put -`")
     return stack.enter_context(path.open("rb")), path.stat().st_size or None
 
 
@@ -60,26 +80,57 @@ def _parts(source: IO[bytes], bar: Progress) -> Iterator[bytes]:
 
 
 @click.command(cls=Command)
-@click.argument("blob", metavar="ID")
-@click.option("--output", "-o", metavar="FILE", help="Also write it to FILE (`-` is standard output).")
+@click.argument("blobs", metavar="ID...", nargs=-1)
+@click.option(
+    "--from", "source", metavar="LIST",
+    help="Also the blobs that LIST names, an ID on each line, perhaps with a file's name (`-` is standard input).",
+)
+@click.option(
+    "--output", "-o", metavar="FILE",
+    help="Also write it to FILE (`-` is standard output); several, or from a LIST, to files in that directory.",
+)
 @click.option("--pin", is_flag=True, help="Keep it here whatever happens.")
 @click.option("--no-wait", is_flag=True, help="Start the fetch and return at once; `ls` shows how far it is.")
+@click.option(
+    "--priority", type=click.Choice(PRIORITY_WORDS), default=Priority.NORMAL.word,
+    help="What goes before what, here and at those who have it [default: normal]. Quiet hours are not for ota.",
+)
 @pass_session
-def get(session: Session, blob: str, output: str | None, pin: bool, no_wait: bool) -> None:
+def get(
+    session: Session, blobs: tuple[str, ...], source: str | None, output: str | None, pin: bool, no_wait: bool,
+    priority: str,
+) -> None:
     """Fetch a blob from whoever has it nearby, and check every byte.
 
     ID is what `put` printed, 8 or more of its first characters, or `sha256:HEX` of the file. Interrupt it with Ctrl-C,
-    and the next `get` goes on where this one stopped.
+    and the next `get` goes on where this one stopped. Of several blobs, files are called by their names in LIST, or by
+    their IDs.
     """
-    from edgecache.cli.progress import progress
-
     if no_wait and (pin or output is not None):
         raise UsageError("--no-wait goes with neither --pin nor --output", hint="they take the whole blob: wait for it")
+    if not blobs and source is None:
+        raise UsageError("there is nothing to get", hint="name a blob: what `put` printed")
+    if len(blobs) == 1 and source is None:
+        _get_one(session, blobs[0], output, pin, no_wait, priority)
+        return
+    wanted = wanted_of([*blobs, *(listed(source) if source is not None else ())])
+    if no_wait:
+        for one in wanted:
+            _get_one(session, one.name, None, pin, no_wait, priority)
+        return
+    if output == STDIN or (output is not None and Path(output).is_file()):
+        raise UsageError("several blobs go to a directory", hint="name one with --output")
+    get_many(session, wanted, output, _write, pin=pin, priority=priority)
+
+
+def _get_one(session: Session, blob: str, output: str | None, pin: bool, no_wait: bool, priority: str) -> None:
+    from edgecache.cli.progress import progress
+
     with ExitStack() as stack:
         target = _target(output)
         agent = stack.enter_context(agent_of(session))
         bar = stack.enter_context(progress(session.output, "fetching", None))
-        agent.request("get", blob=blob, content=output is not None, pin=pin, wait=not no_wait)
+        agent.request("get", blob=blob, content=output is not None, pin=pin, wait=not no_wait, priority=priority)
         reply = _followed(agent, bar, target)
     reply.pop("ok")
     if output == STDIN:
@@ -121,8 +172,8 @@ def _followed(agent: ControlClient, bar: Progress, target: Path | None) -> dict[
 
 def _remark(progress: dict[str, Any]) -> str:
     """What a fetch waits for, else from how many it comes."""
-    if progress["store_full"]:
-        return "waiting for room: the disk is full, or as full as its reserve allows"
+    if progress["stalled"]:
+        return str(progress["stalled"])
     if missing := progress["missing_nowhere"]:
         return f"waiting for chunk {', '.join(map(str, missing))}: nobody in reach has it"
     return f"from {progress['sources']} peer{'s' * (progress['sources'] != 1)}"

@@ -17,6 +17,7 @@ COMMANDS = {
     "put": "edgecache.cli.blobs:put",
     "get": "edgecache.cli.blobs:get",
     "ls": "edgecache.cli.blobs:ls",
+    "explain": "edgecache.cli.explain:explain",
     "pin": "edgecache.cli.blobs:pin",
     "unpin": "edgecache.cli.blobs:unpin",
     "rm": "edgecache.cli.blobs:rm",

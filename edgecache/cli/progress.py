@@ -68,10 +68,14 @@ class Progress:
             parts.append(remark)
         return "  ".join(parts)
 
-    def close(self) -> None:
-        """Clear the line."""
+    def clear(self) -> None:
+        """Make room for a line of output; progress is drawn again below it."""
         if self._drawn and not self._closed:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Clear the line, for good."""
+        self.clear()
         self._closed = True
 
 

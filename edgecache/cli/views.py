@@ -32,11 +32,32 @@ def _print_status(reply: dict[str, Any]) -> None:
         ("blobs", f"{reply['blobs']}, {size_text(store['used'])} of {size_text(store['cap'])}"),
         ("served", size_text(sum(reply["served"].values()))),
         ("fetched", size_text(sum(reply["fetched"].values()))),
+        ("overhead", _overhead(reply["overhead"])),
         ("written", f"{size_text(store['written'])} to disk, {store['fsyncs']} syncs"),
         ("MQTT bridge", "this node" if bridge == reply["node"] else bridge),
     )
-    for label, text in rows:
+    for label, text in (*rows, *_limit_rows(reply)):
         print(f"{label:<12} {text}")
+
+
+def _limit_rows(reply: dict[str, Any]) -> list[tuple[str, str]]:
+    """What holds transfers back now, where something may."""
+    rows, quiet, yielding = [], reply["quiet"], reply["yielding"]
+    if quiet["hours"]:
+        state = f"now, for {span_text(quiet['ends_in'])}" if quiet["now"] else "not now"
+        if not quiet["clock_trusted"]:
+            state = "not kept: the clock of this device is not synchronised"
+        rows.append(("quiet hours", f"{', '.join(quiet['hours'])}: {state}"))
+    if yielding:
+        up = sum(rate["upload"] for rate in yielding.values())
+        down = sum(rate["download"] for rate in yielding.values())
+        rows.append(("background", f"at most {size_text(up)}/s up and {size_text(down)}/s down on used links"))
+    return rows
+
+
+def _overhead(counts: dict[str, int]) -> str:
+    crossed, wasted = size_text(counts["crossed"]), size_text(counts["wasted"])
+    return f"{crossed} from other sites, {counts['hedges']} chunks asked for twice, at most {wasted} for nothing"
 
 
 @click.command(cls=Command)

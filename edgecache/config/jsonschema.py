@@ -44,7 +44,9 @@ def _setting(entry: Setting) -> dict[str, object]:
             plain = kind.json_schema()
             return {**({"anyOf": [plain, {"type": "null"}]} if optional else plain), **extra}
         case ScalarList(kind=kind):
-            return {"type": ["array", "null"], "items": kind.json_schema(), "uniqueItems": True, **extra}
+            one = kind.json_schema()
+            several: dict[str, object] = {"type": ["array", "null"], "items": one, "uniqueItems": True}
+            return {**({"anyOf": [several, one]} if getattr(kind, "alone", False) else several), **extra}
         case Section(cls=cls):
             return {**_section(cls), "type": ["object", "null"], "description": entry.meaning}
         case SectionList(classes=classes):

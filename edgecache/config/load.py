@@ -193,6 +193,9 @@ class _Walk:
             return self._scalar(shape.kind, node, path, optional=shape.optional)
         if isinstance(node, yaml.ScalarNode) and node.tag == NULL_TAG:
             return ()
+        if isinstance(node, yaml.ScalarNode) and isinstance(shape, ScalarList) and getattr(shape.kind, "alone", False):
+            value = self._scalar(shape.kind, node, path, optional=False)
+            return FAILED if value is FAILED else (value,)
         if not isinstance(node, yaml.SequenceNode):
             return self._fail(node, f"{path} is a list", "write each value on its own line after `- `")
         if len(node.value) > LIST_MAX:

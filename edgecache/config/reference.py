@@ -21,6 +21,7 @@ written. Unknown keys, keys written twice, aliases and values without their unit
 * size: `512MiB`, `10GB` (B, kB, MB, GB, TB: powers of 1000; KiB, MiB, GiB, TiB: of 1024)
 * rate: `50Mbit/s`, `5MB/s`; `none` or 0 is unlimited
 * duration: `500ms`, `30s`, `5min`, `1h`, `1d`
+* hours: `22:00-06:00`, local time, past midnight when they end before they begin
 * path: `~` is the home directory; a relative path starts at the directory of the file
 * `!secret name`: the value of `name` in `secrets.yaml` beside the file, which only its owner may read (mode 0600)
 * `!env_var NAME default`: an environment variable; without a default it must be set
@@ -48,7 +49,8 @@ def _sections(cls: type, path: str, heading: str = "") -> Iterator[str]:
                 yield _row(entry, f"list of sections, by `{TAG}`: " + ", ".join(f"`{name}`" for name in classes))
                 below += [(inner, place, f"`{place}[]` with `{TAG}: {name}`") for name, inner in classes.items()]
             case ScalarList(kind=kind):
-                yield _row(entry, f"list of {_kind(kind)}")
+                one = f"{_kind(kind)}, or a " if getattr(kind, "alone", False) else ""
+                yield _row(entry, f"{one}list of {_kind(kind)}")
             case Scalar(kind=kind):
                 yield _row(entry, _kind(kind))
     yield ""

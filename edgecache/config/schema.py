@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, TypeAlias, TypeVar, cast
 
 from edgecache.config.endpoints import BindHost, Endpoint, HostPort, IpPort
+from edgecache.config.hours import HoursOfDay, Period
 from edgecache.config.kinds import Choice, FilePath, Real, SecretText, Switch, Text, Whole
 from edgecache.config.units import Bytes, BytesPerSecond, Percentage, Seconds
 from edgecache.model.peer import Address
@@ -28,6 +29,7 @@ Interval = Annotated[float, Seconds(0.1, 86400.0)]
 OwnInterval = Annotated[float | None, Seconds(0.1, 86400.0)]
 Prefix = Annotated[str, Text(r"[^+#/\s]([^+#\s]{0,62}[^+#/\s])?", "no spaces, + or #, no / at the ends")]
 
+POWER = ("mains", "battery")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 HOST_METRICS = ("load", "memory", "disk", "temperature", "network")
 
@@ -80,10 +82,20 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
-    """Rates of blob transfer, over all links together."""
+    """How much of its link this node takes for blobs, and when. Rates are over all links together, counted as on the
+    link: with the headers of Ethernet, IP, TCP and TLS."""
 
     upload: Rate = setting(0, "What this node sends to others.")
     download: Rate = setting(0, "What this node fetches from others.")
+    background: Flag = setting(
+        False, "Give way to whatever else is on the way to a peer, in both directions, as soon as queues build up."
+    )
+    metered: Flag = setting(
+        False, "The link is paid for by volume: others fetch from this node only what nobody else has."
+    )
+    quiet_hours: Annotated[tuple[Period, ...], HoursOfDay()] = setting(
+        (), "When nothing is served and nothing prefetched, but for updates. Without a trusted clock there are none."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +225,13 @@ class Config:
     data_dir: Annotated[Path, FilePath()] = setting(
         Path("/var/lib/edgecache"), "Key, certificate and cache of this node; one agent at a time."
     )
+    power: Annotated[str, Choice(POWER)] = setting(
+        "mains", "What this device runs on; on battery, others fetch from it only what nobody else has."
+    )
     listen: Listen = setting(Listen(), "Where other nodes reach this one.")
     coap: Coap = setting(Coap(), "Plain CoAP over UDP.")
     discovery: Discovery = setting(Discovery(), "How neighbours are found.")
-    limits: TransferLimits = setting(TransferLimits(), "Rates of blob transfer.")
+    limits: TransferLimits = setting(TransferLimits(), "How much of its link this node takes, and when.")
     store: Store = setting(Store(), "Bounds of the cache.")
     links: LinkCounts = setting(LinkCounts(), "How many links are kept.")
     mqtt: Mqtt = setting(Mqtt(), "The broker that the bridge publishes to.")

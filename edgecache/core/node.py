@@ -25,6 +25,7 @@ from edgecache.core.vocabulary import (
     Outbox,
     TimerFired,
 )
+from edgecache.core.yielding import Yielding, YieldingConfig
 from edgecache.model.errors import InvariantBroken
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class NodeConfig:
     serving: ServingConfig = ServingConfig()
     retention: RetentionConfig = RetentionConfig()
     bridge: BridgeConfig = BridgeConfig()
+    yielding: YieldingConfig = YieldingConfig()
     cap: int = 10 * 1024**3
     """Bytes that the store may hold."""
 
@@ -98,6 +100,8 @@ class Node(Router):
         self.swarm = Swarm(me, config.swarm, rng)
         self.serving = Serving(me, config.serving)
         self.bridge = Bridge(me, config.bridge, rng)
-        super().__init__(
-            (self.membership, self.state, self.directory, self.retention, self.swarm, self.serving, self.bridge)
-        )
+        self.yielding = Yielding(me, config.yielding)
+        super().__init__((
+            self.membership, self.state, self.directory, self.retention, self.swarm, self.serving, self.bridge,
+            self.yielding,
+        ))  # fmt: skip

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from edgecache.config.schema import TransferLimits
 from edgecache.core import vocabulary as v
 from edgecache.core.node import Node
 from edgecache.daemon.engine import Engine, Lane, Listener
@@ -25,8 +26,10 @@ from edgecache.daemon.transfers import Transfers
 from edgecache.model.errors import EdgecacheError, TransportError
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.model.instant import Instant
+from edgecache.model.pacing import WIRE_FACTOR
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
-from edgecache.ports import ChunkStore, Clock, LinkHandler, Links, Refusal, Signer
+from edgecache.model.priority import Priority
+from edgecache.ports import ChunkStore, Clock, LinkHandler, Links, Refusal, Signer, Whole
 from edgecache.wire.messages import Hello, Message
 
 log = logging.getLogger(__name__)
@@ -39,6 +42,11 @@ GOODBYE_TIMEOUT = 0.9
 TASKS_TIMEOUT = 0.2
 CLOSE_TIMEOUT = 0.4
 """For the last sync of the store. Nothing that was acknowledged depends on it."""
+
+
+PACE_MIN = 500e3
+"""Bytes a second at which a socket is never told to send less: with larger gaps between segments the receiver's
+acknowledgements wait for each other (40 ms), and the round trip says nothing. What is granted is less."""
 
 
 class Limiter(Protocol):
@@ -66,7 +74,7 @@ class Driver(Engine, LinkHandler):
 
     def __init__(
         self, node: Node, *, store: ChunkStore, signer: Signer, clock: Clock, limiter: Limiter,
-        remember: Callable[[tuple[PeerInfo, ...]], None],
+        remember: Callable[[tuple[PeerInfo, ...]], None], limits: TransferLimits | None = None,
     ) -> None:
         self.node, self.store, self.clock = node, store, clock
         self._signer, self._limiter, self._remember = signer, limiter, remember
@@ -83,7 +91,8 @@ class Driver(Engine, LinkHandler):
         self._pools = {lane: ThreadPoolExecutor(count, f"store-{lane.value}") for lane, count in WORKERS.items()}
         self._stopping = False
         self._links: Links | None = None
-        self.transfers = Transfers(self)
+        self._upload_pace = limits.upload / WIRE_FACTOR if limits is not None else 0.0
+        self.transfers = Transfers(self, limits.download if limits is not None else 0)
         self._effects: dict[type, Callable[[Any], None]] = {
             v.Dial: self._dial, v.CloseLink: self._close_link, v.Probe: self._probe, v.Send: self._send,
             v.SetTimer: self._set_timer, v.ClearTimer: self._clear_timer, v.SignHead: self._sign_head,
@@ -91,6 +100,7 @@ class Driver(Engine, LinkHandler):
             v.FetchManifest: self.transfers.fetch_manifest, v.FetchChunk: self.transfers.fetch_chunk,
             v.CancelFetch: self.transfers.cancel, v.VerifyBlob: self.transfers.verify,
             v.ServeUnit: self.transfers.serve, v.RefuseUnit: self.transfers.refuse, v.EvictBlob: self.transfers.evict,
+            v.PaceLink: self._pace_link,
             v.StartBridge: self._start_bridge, v.StopBridge: self._stop_bridge, v.Warned: self._warned,
         }
 
@@ -277,6 +287,11 @@ class Driver(Engine, LinkHandler):
             v.HeadSigned(effect.epoch, effect.version, effect.map_hash, signature, self._signer.certificate)
         )
 
+    def _pace_link(self, effect: v.PaceLink) -> None:
+        self.transfers.pace.set(effect)
+        pace = max(effect.upload, PACE_MIN) / WIRE_FACTOR
+        self.links.pace(effect.peer, min(pace, self._upload_pace) if self._upload_pace else pace)
+
     def _start_bridge(self, effect: v.StartBridge) -> None:
         if self.bridge is not None:
             log.info("this node bridges the site to MQTT (term %d)", effect.term)
@@ -303,12 +318,15 @@ class Driver(Engine, LinkHandler):
     def link_opened(self, link: v.LinkId, hello: Hello, *, dialled: bool, address: Address | None) -> None:
         """A link is authenticated."""
         log.info("linked with %s (%s)%s", hello.name or hello.node, hello.node, f" at {address}" if address else "")
+        if self._upload_pace:
+            self.links.pace(hello.node, self._upload_pace)
         self.post(v.LinkOpened(link, hello.node, hello, dialled, address))
 
     def link_closed(self, link: v.LinkId, peer: NodeId, reason: CloseReason, detail: str) -> None:
         """A link is gone."""
         log.info("link with %s closed: %s%s", peer, reason.value, f" ({detail})" if detail else "")
         self.transfers.peer_link_closed(peer)
+        self.transfers.pace.forget(peer)
         self._scrutiny.forget(peer)
         self.post(v.LinkClosed(link, peer, reason, detail))
 
@@ -319,19 +337,22 @@ class Driver(Engine, LinkHandler):
             self.post(event)
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
+        priority: Priority = Priority.NORMAL,
     ) -> bytes | Refusal:
         """Wait for a turn, then read."""
-        return await self.transfers.serve_unit(peer, blob, index, digest, offset, size)
+        return await self.transfers.serve_unit(peer, blob, index, digest, offset, size, priority)
 
     def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None:
         """A unit has left the send queue."""
         self.transfers.unit_sent(peer, blob, index, offset)
 
-    async def serve_manifest(self, peer: NodeId, blob: BlobId, page: int | None) -> bytes:
-        """The root or a page; NotFound when it is not here."""
+    async def serve_manifest(
+        self, peer: NodeId, blob: BlobId, page: int | None, most: int = 0, priority: Priority = Priority.NORMAL
+    ) -> bytes | Whole:
+        """The root or a page, or all of a small blob; NotFound when it is not here."""
         if page is None:
-            return await self.in_store(self.store.root, blob)
+            return await self.transfers.serve_root(peer, blob, most, priority)
         return await self.in_store(self.store.page, blob, page)
 
     def sighted(self, node: NodeId | None, addresses: tuple[Address, ...], via: SeenVia, site: str = "") -> None:

@@ -9,7 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from edgecache.core import vocabulary as v
 from edgecache.core.node import Node
-from edgecache.ports import ChunkStore, Clock, Links
+from edgecache.model.priority import Priority
+from edgecache.ports import ChunkStore, Clock, Links, StoredBlob
 
 T = TypeVar("T")
 
@@ -63,3 +64,20 @@ class Engine(Protocol):
     def warn(self, cause: str, text: str) -> None:
         """A log line, unless the cause was logged lately."""
         ...
+
+
+def held(stored: StoredBlob, priority: Priority = Priority.NORMAL) -> v.BlobHeld:
+    """What the core hears of a blob in the store."""
+    return v.BlobHeld(
+        stored.info, stored.have, len(stored.pages), stored.pinned, stored.complete, stored.wanted, priority
+    )
+
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for a call in a thread even when cancelled: nobody may touch what it works on meanwhile."""
+    running = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

@@ -9,9 +9,13 @@ from typing import Any
 from edgecache import __version__
 from edgecache.adapters.control.server import Channel, Operation
 from edgecache.core import vocabulary as v
+from edgecache.daemon.batches import ManyGets, put_many
 from edgecache.daemon.engine import Engine
+from edgecache.daemon.explaining import Explaining
 from edgecache.daemon.getting import Getting
+from edgecache.daemon.priorities import Priorities
 from edgecache.daemon.putting import put
+from edgecache.daemon.quiet import QuietHours
 from edgecache.daemon.readings import ReadingsBoard
 from edgecache.model.errors import NotFound, UsageError
 from edgecache.model.ids import BlobId, NodeId, parse_blob_ref
@@ -22,16 +26,21 @@ from edgecache.wire.reading import series_of
 class Operations:
     """The agent's side of every command."""
 
-    def __init__(self, driver: Engine, board: ReadingsBoard, facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self, driver: Engine, board: ReadingsBoard, facts: Mapping[str, Any], *,
+        priorities: Priorities | None = None, quiet: QuietHours | None = None,
+    ) -> None:
         self._driver, self._board, self._facts = driver, board, facts
+        self._quiet = quiet or QuietHours(driver, ())
         self._started = driver.clock.now()
-        self._getting = Getting(driver)
+        self._getting = Getting(driver, priorities or Priorities())
 
     def table(self) -> dict[str, Operation]:
         """Operations by name."""
         return {
             "status": self.status, "peers": self.peers, "readings": self.readings, "ls": self.ls, "put": self.put,
-            "get": self._getting.get, "pin": self.pin, "unpin": self.unpin, "rm": self.remove,
+            "put-many": self.put_many, "get": self._getting.get, "get-many": self.get_many, "pin": self.pin,
+            "unpin": self.unpin, "rm": self.remove, "explain": Explaining(self._driver).explain,
         }
 
     # ---- views
@@ -54,7 +63,16 @@ class Operations:
             },
             "served": served,
             "fetched": driver.node.swarm.received(),
+            "overhead": driver.node.swarm.overhead(),
             "bridge": driver.node.bridge.holder(driver.clock.now()),
+            "quiet": self._quiet.view(),
+            "yielding": {
+                peer: {
+                    "upload": round(view.upload), "download": round(view.download),
+                    "upload_delay": round(view.upload_delay, 4), "download_delay": round(view.download_delay, 4),
+                }
+                for peer, view in driver.node.yielding.rates().items()
+            },
         }
 
     async def peers(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
@@ -70,6 +88,7 @@ class Operations:
                 "rtt": peer.rtt, "addresses": [str(address) for address in peer.addresses],
                 "since": round(now - peer.since, 1), "sent": stats.sent if stats else 0,
                 "received": stats.received if stats else 0,
+                "weight": round(driver.node.serving.weight(peer.node, now), 3),
             })  # fmt: skip
         return {"peers": rows}
 
@@ -117,6 +136,14 @@ class Operations:
     async def put(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
         """Take the content that follows the request line; durable when this returns."""
         return await put(self._driver, request, channel)
+
+    async def put_many(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
+        """Take many blobs, each durable when it is acknowledged."""
+        return await put_many(self._driver, request, channel)
+
+    async def get_many(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
+        """Fetch many blobs."""
+        return await ManyGets(self._driver, self._getting, request, channel).run()
 
     async def _here(self, request: Mapping[str, Any]) -> BlobId:
         """The one blob of this store that the request names."""

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from edgecache.adapters.control.server import Channel
-from edgecache.daemon.engine import Engine
+from edgecache.daemon.engine import Engine, held, to_its_end
 from edgecache.daemon.room import room_for
-from edgecache.daemon.transfers import held
 from edgecache.ports import Draft, StoredBlob
 from edgecache.wire.manifest import ManifestBuilder
 
 EMPTY_BLOB = ManifestBuilder().finish().blob
 
-T = TypeVar("T")
-
 
 async def put(driver: Engine, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
     """Take the content that follows the request line; durable when this returns."""
-    announced, size = request.get("size"), 0
-    async with room_for(driver, announced if isinstance(announced, int) else 0) as room:
+    announced, name, pin = request.get("size"), str(request.get("name", "")), bool(request.get("pin", False))
+    size = announced if isinstance(announced, int) else 0
+    info = (await store_stream(driver, size, name, pin, b"", channel.content())).info
+    return {"blob": info.blob, "size": info.size, "sha256": info.sha256.hex(), "chunks": info.chunks}
+
+
+async def store_stream(
+    driver: Engine, announced: int, name: str, pin: bool, begun: bytes | bytearray, parts: AsyncIterator[bytes]
+) -> StoredBlob:
+    """A blob of what was read already and what comes, of `announced` bytes if that is known; durable."""
+    size = 0
+    async with room_for(driver, announced) as room:
         draft = await driver.in_store(driver.store.draft)
+
+        async def write(part: bytes | bytearray) -> None:
+            nonlocal size
+            await room.grow(size + len(part))
+            await to_its_end(driver.in_store(draft.write, part))
+            size += len(part)
+
         try:
-            async for part in channel.content():
-                await room.grow(size + len(part))
-                await to_its_end(driver.in_store(draft.write, part))
-                size += len(part)
+            if begun:
+                await write(begun)
+            async for part in parts:
+                await write(part)
             await room.settle(size)
-            stored = await _committed(driver, draft, str(request.get("name", "")), bool(request.get("pin", False)))
+            return await _committed(driver, draft, name, pin)
         except BaseException:
             await to_its_end(driver.in_store(draft.abort))
             raise
-    info = stored.info
-    return {"blob": info.blob, "size": size, "sha256": info.sha256.hex(), "chunks": info.chunks}
 
 
 async def make_empty(driver: Engine) -> None:
@@ -48,13 +59,3 @@ async def _committed(driver: Engine, draft: Draft, name: str, pin: bool) -> Stor
         stored = await to_its_end(driver.in_store(lambda: draft.commit(name=name, pin=pin)))
         driver.post(held(stored))
     return stored
-
-
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for a call in a thread even when cancelled: nobody may touch what it works on meanwhile."""
-    running = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise

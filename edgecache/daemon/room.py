@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
@@ -10,7 +11,12 @@ from typing import TypeVar
 from edgecache.core import vocabulary as v
 from edgecache.daemon.engine import Engine
 from edgecache.model.content import MAX_BLOB_BYTES
-from edgecache.model.errors import StoreFull, TimedOut
+from edgecache.model.errors import EdgecacheError, StoreFull, TimedOut
+from edgecache.model.ids import BlobId
+from edgecache.ports import StoredBlob
+from edgecache.wire.manifest import info_of
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -88,3 +94,28 @@ async def room_for(engine: Engine, size: int) -> AsyncIterator[Room]:
         yield room
     finally:
         engine.post(v.PutEnded(request))
+
+
+async def begun(engine: Engine, blob: BlobId, root: bytes) -> StoredBlob:
+    """Hold a blob from now on; when the store is full, others may have to go first."""
+    store = engine.store
+
+    def begin() -> StoredBlob:
+        stored = store.begin(blob, root, pin=False)
+        store.set_wanted(blob, True)
+        return stored
+
+    try:
+        return await engine.in_store(begin)
+    except StoreFull:
+        async with room_for(engine, info_of(root).size):
+            return await engine.in_store(begin)
+
+
+async def wished_no_more(engine: Engine, blob: BlobId) -> None:
+    """A fetch of it does not go on after a restart."""
+    try:
+        if engine.store.blob(blob).wanted:
+            await engine.in_store(engine.store.set_wanted, blob, False)
+    except EdgecacheError as error:
+        log.debug("set_wanted %s: %s", blob, error)

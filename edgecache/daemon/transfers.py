@@ -7,8 +7,11 @@ import contextlib
 import logging
 
 from edgecache.core import vocabulary as v
-from edgecache.daemon.engine import Engine, Lane
-from edgecache.daemon.room import room_for
+from edgecache.daemon.ahead import HashAhead
+from edgecache.daemon.engine import Engine, Lane, held
+from edgecache.daemon.grouping import SmallBlobs
+from edgecache.daemon.pacing import Pace
+from edgecache.daemon.room import begun, wished_no_more
 from edgecache.model.errors import (
     EdgecacheError,
     MalformedMessage,
@@ -20,8 +23,9 @@ from edgecache.model.errors import (
     TimedOut,
 )
 from edgecache.model.ids import BlobId, Digest, NodeId
-from edgecache.ports import Refusal, StoredBlob
-from edgecache.wire.manifest import info_of
+from edgecache.model.priority import Priority
+from edgecache.ports import Refusal, SmallBlob, Whole
+from edgecache.wire.manifest import is_whole
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +55,28 @@ def failure_of(error: EdgecacheError) -> v.FetchFailure:
 class Transfers:
     """Requests under way in both directions, by their number."""
 
-    def __init__(self, driver: Engine) -> None:
+    def __init__(self, driver: Engine, download_rate: int = 0) -> None:
+        """`download_rate` is the limit over all peers, in bytes a second on the link; 0 is none."""
         self._driver = driver
+        self.pace = Pace(driver.clock.now, download_rate)
+        self._sources: dict[v.RequestId, NodeId] = {}
+        """Whom chunks are asked of."""
+        self.small = SmallBlobs(driver)
         self._fetching: dict[v.RequestId, asyncio.Task[None]] = {}
         self._storing: set[v.RequestId] = set()
+        self._ahead = HashAhead(driver)
         self._turns: dict[v.RequestId, asyncio.Future[Refusal | None]] = {}
         self._sending: dict[tuple[NodeId, BlobId, int, int], list[v.RequestId]] = {}
         """Units on their way; a peer may ask for one again before the first has left."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether chunks are asked for or served at this moment."""
+        return bool(self._sources or self._turns or self._sending)
+
+    def sources(self) -> list[NodeId]:
+        """Whom chunks are asked of at this moment."""
+        return list(dict.fromkeys(self._sources.values()))
 
     # ---- fetching
 
@@ -83,10 +102,18 @@ class Transfers:
     async def _manifest(self, effect: v.FetchManifest) -> None:
         driver, store = self._driver, self._driver.store
         try:
-            data = await driver.links.fetch_manifest(effect.peer, effect.blob, effect.page, effect.timeout)
+            if effect.most:
+                data, whole = await driver.links.fetch_small(
+                    effect.peer, effect.blob, effect.most, effect.timeout, effect.priority
+                )
+                if whole:
+                    await self._whole(effect, data)
+                    return
+            else:
+                data = await driver.links.fetch_manifest(effect.peer, effect.blob, effect.page, effect.timeout)
             if effect.page is None:
                 self._storing.add(effect.request)
-                stored = await self._begin(effect.blob, data)
+                stored = await begun(driver, effect.blob, data)
                 if effect.request not in self._fetching:
                     await self._keep_known(effect.blob)
             else:
@@ -107,20 +134,13 @@ class Transfers:
             self._storing.discard(effect.request)
         driver.post(v.ManifestStored(effect.request, effect.peer, stored.info, effect.page, stored.have))
 
-    async def _begin(self, blob: BlobId, root: bytes) -> StoredBlob:
-        """Hold a blob from now on; when the store is full, others may have to go first."""
-        driver, store = self._driver, self._driver.store
-
-        def begin() -> StoredBlob:
-            stored = store.begin(blob, root, pin=False)
-            store.set_wanted(blob, True)
-            return stored
-
-        try:
-            return await driver.in_store(begin)
-        except StoreFull:
-            async with room_for(driver, info_of(root).size):
-                return await driver.in_store(begin)
+    async def _whole(self, effect: v.FetchManifest, data: bytes) -> None:
+        """All of a small blob has come."""
+        if not is_whole(effect.blob, data):
+            raise MalformedMessage(f"what should be all of {effect.blob} is not")
+        self._storing.add(effect.request)
+        self._driver.post(v.WholeReceived(effect.request, effect.blob, len(data)))
+        await self.small.keep(SmallBlob(data))
 
     async def _keep_known(self, blob: BlobId) -> None:
         """A blob was begun after the core took its request back: it has its room in the store all the same."""
@@ -133,6 +153,7 @@ class Transfers:
     async def _chunk(self, effect: v.FetchChunk) -> None:
         driver, store = self._driver, self._driver.store
         started = driver.clock.now()
+        self._sources[effect.request] = effect.peer
         ours = True  # what goes wrong is no fault of the peer's
         try:
             digest = store.chunk_digest(effect.blob, effect.index)
@@ -156,19 +177,23 @@ class Transfers:
             raise
         finally:
             self._storing.discard(effect.request)
+            self._sources.pop(effect.request, None)
         driver.post(v.ChunkStored(effect.request, effect.blob, effect.index, size, elapsed))
+        self._ahead.stored(effect.blob, effect.index)
 
-    async def _units(self, effect: v.FetchChunk, digest: Digest, size: int) -> bytes | bytearray:
-        links = self._driver.links
-        if effect.unit >= size:
+    async def _units(self, effect: v.FetchChunk, digest: Digest, size: int) -> bytes | bytearray | memoryview:
+        links, pace = self._driver.links, self.pace
+        if min(effect.unit, pace.unit(effect.peer)) >= size:
+            await pace.turn(effect.peer, size)
             return await links.fetch_unit(
-                effect.peer, effect.blob, effect.index, digest, 0, size, effect.timeout
+                effect.peer, effect.blob, effect.index, digest, 0, size, effect.timeout, effect.priority
             )
         data = bytearray()
         while len(data) < size:
-            want = min(effect.unit, size - len(data))
+            want = min(effect.unit, pace.unit(effect.peer), size - len(data))
+            await pace.turn(effect.peer, want)
             unit = await links.fetch_unit(
-                effect.peer, effect.blob, effect.index, digest, len(data), want, effect.timeout
+                effect.peer, effect.blob, effect.index, digest, len(data), want, effect.timeout, effect.priority
             )
             if len(unit) != want:
                 raise MalformedMessage(f"asked for {want} bytes of a chunk, got {len(unit)}")
@@ -232,18 +257,23 @@ class Transfers:
 
     def finished(self, report: v.FetchFinished) -> None:
         """A wanted blob is here, or given up: no need to go on after a restart."""
-        self._driver.spawn(self._unwanted(report.blob))
-
-    async def _unwanted(self, blob: BlobId) -> None:
-        try:
-            await self._driver.in_store(self._driver.store.set_wanted, blob, False)
-        except EdgecacheError as error:
-            log.debug("set_wanted %s: %s", blob, error)
+        self._driver.spawn(wished_no_more(self._driver, report.blob))
 
     # ---- serving
 
+    async def serve_root(self, peer: NodeId, blob: BlobId, most: int, priority: Priority) -> bytes | Whole:
+        """All of a blob of one chunk, in its turn, if it is small enough; else the manifest root."""
+        store = self._driver.store
+        stored = store.blob(blob)
+        if stored.complete and stored.info.chunks == 1 and stored.info.size <= most:
+            data = await self.serve_unit(peer, blob, 0, None, 0, stored.info.size, priority)
+            if not isinstance(data, Refusal):
+                return Whole(bytes(data))
+        return store.root(blob)
+
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest | None, offset: int, size: int,
+        priority: Priority = Priority.NORMAL,
     ) -> bytes | Refusal:
         """Queue with the core, wait for the turn, read verified bytes."""
         driver = self._driver
@@ -252,18 +282,20 @@ class Transfers:
         self._turns[request] = turn
 
         def read() -> bytes:
-            if driver.store.chunk_digest(blob, index) != digest:
+            if digest is not None and driver.store.chunk_digest(blob, index) != digest:
                 raise NotFound("that chunk is not in that blob")
             return driver.store.read(blob, index, offset, size)
 
         try:
             driver.store.blob(blob)
-            driver.post(v.UnitAsked(request, peer, blob, index, size))
+            driver.post(v.UnitAsked(request, peer, blob, index, size, priority))
             async with asyncio.timeout(TURN_TIMEOUT):
                 refusal = await turn
             if refusal is not None:
                 return refusal
-            data = await driver.in_store(read, lane=Lane.READ)
+            data = driver.store.read_now(blob, index, digest, offset, size)
+            if data is None:
+                data = await driver.in_store(read, lane=Lane.READ)
         except (NotFound, StoreError, TimeoutError) as error:
             driver.post(v.UnitWithdrawn(request))
             if isinstance(error, StoreCorrupt):
@@ -305,11 +337,4 @@ class Transfers:
         """Units that were on their way over a link that is gone."""
         for key in [key for key in self._sending if key[0] == peer]:
             for request in self._sending.pop(key):
-                self._driver.post(v.UnitWithdrawn(request))
-
-
-def held(stored: StoredBlob) -> v.BlobHeld:
-    """What the core hears of a blob in the store."""
-    return v.BlobHeld(
-        stored.info, stored.have, len(stored.pages), stored.pinned, stored.complete, stored.wanted
-    )
+                self._driver.post(v.UnitWithdrawn(request, sent=True))

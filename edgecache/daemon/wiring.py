@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -31,15 +32,21 @@ from edgecache.core.membership import MembershipConfig
 from edgecache.core.node import Node, NodeConfig
 from edgecache.core.serving import ServingConfig
 from edgecache.core.swarm import SwarmConfig
+from edgecache.core.yielding import YieldingConfig
 from edgecache.daemon import upkeep
 from edgecache.daemon.driver import Driver
+from edgecache.daemon.engine import held
+from edgecache.daemon.measuring import LinkWatch
 from edgecache.daemon.operations import Operations
+from edgecache.daemon.priorities import Priorities
+from edgecache.daemon.quiet import QuietHours
 from edgecache.daemon.readings import ReadingsBoard
-from edgecache.daemon.transfers import held
+from edgecache.model.errors import EdgecacheError
 from edgecache.model.ids import NodeId
 from edgecache.model.peer import Address
 from edgecache.store.disk import DiskStore
 from edgecache.wire.facts import CAPACITY_KEY, encode_capacity
+from edgecache.wire.messages import SERVES_LAST
 
 if TYPE_CHECKING:
     from edgecache.adapters.mdns.discovery import MdnsDiscovery
@@ -48,6 +55,7 @@ log = logging.getLogger(__name__)
 
 Closer: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 REMEMBERED_PEERS = "peers"
+KEPT_PRIORITIES = "priorities"
 WIND_DOWN_TIMEOUT = 0.7
 """For everything but links and store to end, all at once: a clean stop takes less than 1.5 s."""
 THREADS_TIMEOUT = 0.1
@@ -94,6 +102,11 @@ def node_config(config: Config) -> NodeConfig:
     )
 
 
+def features(config: Config) -> frozenset[str]:
+    """What our hello says besides."""
+    return frozenset({SERVES_LAST} if config.limits.metered or config.power == "battery" else ())
+
+
 def open_store(config: Config) -> DiskStore:
     """The store of this node; raises StoreBusy when another agent has it."""
     config.data_dir.mkdir(parents=True, exist_ok=True)
@@ -119,11 +132,13 @@ async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driv
     me = v.Identity(
         credentials.node, credentials.mesh, config.site, config.name or socket.gethostname().split(".")[0],
         epoch=store.next_epoch(), addresses=(), host=host_id(), capacity=max(1, config.store.max_size >> 30),
+        features=features(config),
     )  # fmt: skip
     driver = Driver(
         Node(me, node_config(config), Random(os.urandom(16))),
         store=store, signer=NodeSigner(credentials, trusted_time), clock=clock, limiter=limiter,
         remember=lambda peers: store.meta_set(REMEMBERED_PEERS, upkeep.peers_to_json(peers), durable=False),
+        limits=config.limits,
     )  # fmt: skip
     server_tls, client_tls = tls_contexts(files)
     links = await CoapLinks.create(
@@ -137,7 +152,10 @@ async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driv
         discovery = _discovery(config, driver)
         watcher = _watch_addresses(config, driver, port, discovery)
         closers.append(watcher.stop)
-        await _begin(driver, store, watcher.current)
+        priorities = kept_priorities(driver, store)
+        quiet = QuietHours(driver, config.limits.quiet_hours)
+        await _begin(driver, store, watcher.current, priorities)
+        _limit(config, driver, quiet)
         if discovery is not None:
             discovery.start()
             closers.append(discovery.stop)
@@ -148,7 +166,8 @@ async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driv
         }
         if config.coap.enabled:
             await _serve_leaves(config, driver, board, limiter, closers)
-        control = ControlServer(config.control_socket, Operations(driver, board, facts).table())
+        operations = Operations(driver, board, facts, priorities=priorities, quiet=quiet)
+        control = ControlServer(config.control_socket, operations.table())
         await control.start()
         closers.append(control.stop)
         driver.spawn(upkeep.report_alive(driver, manager))
@@ -190,13 +209,42 @@ async def _winding_down(driver: Driver) -> AsyncIterator[list[Closer]]:
         await driver.stop()
 
 
-async def _begin(driver: Driver, store: DiskStore, addresses: tuple[Address, ...]) -> None:
+def kept_priorities(driver: Driver, store: DiskStore) -> Priorities:
+    """Classes of the fetches that go on after a restart, and from now on kept for the next."""
+    writing = asyncio.Lock()
+
+    async def keep() -> None:
+        async with writing:
+            try:
+                await driver.in_store(partial(store.meta_set, KEPT_PRIORITIES, priorities.data(), durable=False))
+            except EdgecacheError as error:
+                driver.warn("priorities", f"classes of fetches cannot be kept: {error}")
+
+    def changed() -> None:
+        driver.spawn(keep())
+
+    priorities = Priorities(store.meta_get(KEPT_PRIORITIES), changed)
+    return priorities
+
+
+def _limit(config: Config, driver: Driver, quiet: QuietHours) -> None:
+    """Start what looks at the clock and at the links, where it was asked for."""
+    if config.limits.quiet_hours:
+        quiet.look()
+        driver.spawn(quiet.run())
+    if config.limits.background:
+        driver.spawn(LinkWatch(driver, YieldingConfig().interval).run())
+
+
+async def _begin(
+    driver: Driver, store: DiskStore, addresses: tuple[Address, ...], priorities: Priorities
+) -> None:
     """Tell the core what is on disk, then let it start."""
     driver.post(v.OwnAddressesChanged(without_zones(addresses)))
     usage = store.usage()
     driver.post(v.StoreSpace(usage.free_over_reserve))
     for stored in store.blobs():
-        driver.post(held(stored))
+        driver.post(held(stored, priorities.of(stored.info.blob)))
     driver.post(v.OwnEntriesChanged({CAPACITY_KEY: encode_capacity(driver.node.me.capacity)}))
     driver.post(v.Started(remembered=upkeep.peers_from_json(store.meta_get(REMEMBERED_PEERS))))
     driver.spawn(upkeep.keep_flushed(driver))

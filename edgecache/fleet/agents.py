@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgecache.adapters.control.client import ControlClient
+from edgecache.adapters.pki.authority import ALL_ROLES, NODE_ROLES, Authority
+from edgecache.adapters.pki.credentials import install, read_bundle
+from edgecache.adapters.pki.files import IdentityFiles
+from edgecache.adapters.pki.keys import create_key
 from edgecache.model.errors import EdgecacheError, TimedOut, TransportError
 
 T = TypeVar("T")
@@ -110,6 +114,16 @@ def set_up(agents: Sequence[Agent]) -> None:
         list(pool.map(init, agents))
         first.command("mesh", "create")
         list(pool.map(join, others))
+
+
+def enrol(agents: Sequence[Agent]) -> None:
+    """What `set_up` leaves, without its processes: for meshes of many. Configurations are left to the caller."""
+    homes = [IdentityFiles(agent.directory / "data") for agent in agents]
+    authority = Authority.create(homes[0].ca_key)
+    for home in homes:
+        key = create_key(home.node_key)
+        roles = ALL_ROLES if home is homes[0] else NODE_ROLES
+        install(home, read_bundle(key, authority.bundle(authority.issue(key.public_key(), roles=roles))))
 
 
 def wait_until(what: str, check: Callable[[], T | None], timeout: float, *, pause: float = 0.1) -> T:

@@ -1,4 +1,7 @@
-"""`python -m edgecache.sim SCENARIO [--devices N] [--seed N] [--json]`: play a scenario, say what it showed."""
+"""`python -m edgecache.sim SCENARIO [--devices N] [--seed N] [--json]`: play a scenario, say what it showed.
+
+`python -m edgecache.sim scaling [...]`: play one swarm in many sizes.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,21 @@ import argparse
 import json
 import sys
 
+from edgecache.sim import scaling
 from edgecache.sim.catalogue import SCENARIOS
 from edgecache.sim.scenario import Failed, play
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 1 when a rule was broken or the goal not reached."""
-    parser = argparse.ArgumentParser(prog="python -m edgecache.sim", description="Play a scenario on virtual devices.")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["scaling"]:
+        return scaling.main(arguments[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m edgecache.sim",
+        description="Play a scenario on virtual devices.",
+        epilog="`python -m edgecache.sim scaling --help`: one swarm in many sizes.",
+    )
     parser.add_argument("scenario", choices=sorted(SCENARIOS))
     parser.add_argument("--devices", type=int, help="how many; each scenario has its usual number")
     parser.add_argument("--seed", type=int, default=1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from edgecache.model.content import CHUNK_BYTES
+from edgecache.sim.contest import CONTESTS
 from edgecache.sim.device import Profile
-from edgecache.sim.faults import cable, crash, heal, lie, partition, restart, slow, stop_bridge, stop_one
+from edgecache.sim.faults import cable, crash, heal, lie, narrow, partition, restart, slow, stop_bridge, stop_one
 from edgecache.sim.mesh import VirtualMesh
 from edgecache.sim.scenario import Scenario
 from edgecache.sim.workload import (
@@ -41,8 +44,8 @@ def fleet(devices: int) -> Scenario:
 
 
 FILM_BYTES = 256 * CHUNK_BYTES
-LINK = Profile(uplink=11.9e6, downlink=11.9e6)
-"""100 Mbit/s, less what Ethernet, IP and TLS take."""
+LINK = Profile(uplink=12.5e6, downlink=12.5e6)
+"""100 Mbit/s."""
 
 
 def swarm(devices: int) -> Scenario:
@@ -59,6 +62,28 @@ def swarm(devices: int) -> Scenario:
         everybody_has_what_they_want,
         deadline=60.0,
         profile=lambda _: LINK,
+    )
+
+
+BORDER = 5e6 / 8
+"""5 Mbit/s."""
+
+
+def sites(devices: int) -> Scenario:
+    """Two sites with a narrow link between them: one node has a blob, and everybody of the other site fetches it."""
+    half = devices // 2
+    return Scenario(
+        "sites",
+        devices,
+        [
+            (0.0, narrow(BORDER)),
+            (0.0, join(range(devices))),
+            (10.0, publish(0, "film", FILM_BYTES // 4)),
+            (11.0, fetch(range(half, devices), "film", FILM_BYTES // 4)),
+        ],
+        everybody_has_what_they_want,
+        deadline=240.0,
+        profile=lambda index: Profile("north" if index < half else "south", uplink=11.9e6, downlink=11.9e6),
     )
 
 
@@ -173,6 +198,10 @@ def bridging(devices: int) -> Scenario:
     )
 
 
+def _contest(name: str, devices: int) -> Scenario:
+    return replace(CONTESTS[name], nodes=devices).scenario(name)
+
+
 def _is_bridged(mesh: VirtualMesh) -> bool:
     return mesh.broker.holder is not None
 
@@ -180,10 +209,12 @@ def _is_bridged(mesh: VirtualMesh) -> bool:
 SCENARIOS: dict[str, tuple[Callable[[int], Scenario], int]] = {
     "fleet": (fleet, 200),
     "swarm": (swarm, 4),
+    "sites": (sites, 8),
     "returning": (returning, 12),
     "split": (split, 12),
     "publisher-cut": (publisher_cut, 8),
     "hostile": (hostile, 16),
     "bridging": (bridging, 6),
+    **{name: (partial(_contest, name), contest.nodes) for name, contest in CONTESTS.items()},
 }
 """By name: how to make it, and of how many devices it is usually played."""

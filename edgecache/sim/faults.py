@@ -76,6 +76,15 @@ def cable(index: int, *, plugged: bool) -> Happening:
     return lambda mesh, rng: mesh.network.plug(index, plugged)
 
 
+def narrow(rate: float) -> Happening:
+    """From now on the link between any two sites carries so many bytes a second, each way."""
+
+    def happen(mesh: VirtualMesh, rng: Random) -> None:
+        mesh.network.border.rate = rate
+
+    return happen
+
+
 def slow(index: int, uplink: float) -> Happening:
     """From now on a device sends only so many bytes a second."""
 

@@ -1,138 +1,32 @@
-"""Virtual links: bytes take turns on the sender's uplink, travel, and arrive in order; or the link is lost.
+"""Virtual links: bytes take turns on the sender's cable, travel, queue at the receiver's, and arrive in order.
 
-A node's uplink is one bounded queue. Control goes before bulk: it waits for the slice of bulk that is under way on the
-same link, which the socket has already, never for the rest, nor for other links, which the kernel serves in turn. A
-partition loses nothing that TCP would keep: bytes stall, and go on when it heals, unless somebody has given the
-connection up by then. An end whose peer is gone learns it from what it sends.
+A slice of a stream (sockets.py) leaves by its sender's uplink (lanes.py), is on its way for the delay, waits for its
+turn on the receiver's downlink, and is acknowledged by way of the receiver's uplink, behind what that sends. So a round
+trip is as long as the queues are, and a link carries at most its socket's bytes in one. A partition loses nothing that
+TCP would keep: bytes stall, and go on when it heals, unless somebody has given the connection up by then. An end whose
+peer is gone learns it from what it sends.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from edgecache.core.vocabulary import LinkId
 from edgecache.model.instant import Instant
 from edgecache.model.peer import CloseReason
+from edgecache.sim.border import Border
+from edgecache.sim.lanes import Lane
+from edgecache.sim.sockets import Arrival, Message, Sender, Slice
 from edgecache.sim.world import World
-
-SLICE_BYTES = 64 * 1024
-SLICE_SECONDS = 0.1
-"""Bulk is handed to the socket in slices: as much as 100 ms carry, but not less than 64 KiB."""
 
 CONTROL_QUEUE_BYTES = 1024 * 1024
 """Control bytes that may wait on one link; beyond, the connection is given up."""
 
 FIN_BYTES = 60
 
-AT_ONCE = 0.001
-"""What leaves within a millisecond has left: whether a cable is pulled meanwhile is not looked at."""
-
-Arrival = Callable[[], None]
-
-
-@dataclass(slots=True)
-class _Bulk:
-    size: int
-    link: Link
-    sent: Arrival
-
-
-class Uplink:
-    """Serialises what a node sends at its rate (bytes per second, 0: no limit)."""
-
-    def __init__(self, world: World, rate: float = 0.0) -> None:
-        self._world = world
-        self.rate = rate
-        self.sent_bytes = 0
-        self.bulk_bytes = 0
-        """Bytes of bulk that wait or are under way."""
-        self._control_free: Instant = 0.0
-        self._queue: deque[_Bulk] = deque()
-        self._current: _Bulk | None = None
-        self._began: Instant = 0.0
-        self._debt = 0.0
-
-    def control(self, size: int, link: Link) -> Instant:
-        """When a control message given now will have been sent on this link."""
-        self.sent_bytes += size
-        now = self._world.now
-        if not self.rate:
-            return now
-        takes = size / self.rate
-        self._control_free = max(self._control_free, now + self._rest_of_slice(link)) + takes
-        if self._current is not None:
-            self._debt += takes
-        return self._control_free
-
-    def _rest_of_slice(self, link: Link) -> float:
-        if self._current is None or self._current.link is not link:
-            return 0.0
-        whole = max(SLICE_BYTES, self.rate * SLICE_SECONDS) / self.rate
-        return min(whole - (self._world.now - self._began) % whole, self._current.size / self.rate)
-
-    def bulk(self, size: int, link: Link, sent: Arrival) -> None:
-        """Queue bulk: `sent` is called when its last byte has left; never when the link closes before."""
-        self.bulk_bytes += size
-        self._queue.append(_Bulk(size, link, sent))
-        if self._current is None:
-            self._next()
-
-    def forget(self, link: Link) -> None:
-        """Its connection is closed: what waits for it, or is under way, is gone."""
-        kept = [bulk for bulk in self._queue if bulk.link is not link]
-        self.bulk_bytes -= sum(bulk.size for bulk in self._queue) - sum(bulk.size for bulk in kept)
-        self._queue = deque(kept)
-        if self._current is not None and self._current.link is link:
-            self.bulk_bytes -= self._current.size
-            self._next()
-
-    def _next(self) -> None:
-        self._current = None
-        if self._queue:
-            self._current = bulk = self._queue.popleft()
-            self._began = max(self._world.now, self._control_free)
-            self._debt = 0.0
-            self._world.at(self._began + (bulk.size / self.rate if self.rate else 0.0), self._finish, bulk)
-
-    def _finish(self, bulk: _Bulk) -> None:
-        if self._current is not bulk:
-            return
-        if self._debt:
-            debt, self._debt = self._debt, 0.0
-            self._world.after(debt, self._finish, bulk)
-            return
-        self.bulk_bytes -= bulk.size
-        self.sent_bytes += bulk.size
-        bulk.sent()
-        self._next()
-
-    def clear(self) -> None:
-        """Power is gone, and all that waited with it."""
-        self._queue.clear()
-        self._current = None
-        self.bulk_bytes = 0
-        self._control_free = 0.0
-
-
-class Downlink:
-    """The receiving side: bulk of several senders shares its rate."""
-
-    def __init__(self, world: World, rate: float = 0.0) -> None:
-        self._world = world
-        self.rate = rate
-        self.received_bytes = 0
-        self._free: Instant = 0.0
-
-    def arrival(self, size: int, earliest: Instant) -> Instant:
-        """When bulk whose last byte could be here at `earliest` is here; one sender below the rate is not slowed."""
-        self.received_bytes += size
-        if not self.rate:
-            return earliest
-        self._free = max(earliest, self._free + size / self.rate)
-        return self._free
+SMALL_BYTES = 2048
+"""What is as small as this, on a link that carries nothing else, needs no acknowledgement to make room for more."""
 
 
 class Endpoint(Protocol):
@@ -143,31 +37,32 @@ class Endpoint(Protocol):
     """Seconds that its last mile adds, one way."""
     site: str
     powered: bool
-    uplink: Uplink
-    downlink: Downlink
+    uplink: Lane
+    downlink: Lane
 
     def link_lost(self, link: Link, reason: CloseReason, detail: str) -> None:
         """One of its connections has ended."""
         ...
 
 
-@dataclass(slots=True)
 class End:
     """One side of a link."""
 
-    endpoint: Endpoint
-    open: bool = True
-    lingers: bool = False
-    """Closed by agreement: the peer hears why, and not that what it sends meanwhile comes too late."""
-    dead: bool = False
-    """Its process or its device is gone, and what it had still to send."""
-    heard_at: Instant = 0.0
-    arrived: Instant = 0.0
-    """When the last byte so far arrives here: nothing overtakes it."""
-    waiting: int = 0
-    """Bytes of control that this end has to send and that have not left."""
-    stalled: list[tuple[int, bool, Arrival]] = field(default_factory=list)
-    """What this end has sent and the network does not carry at present: (bytes, bulk, arrival)."""
+    __slots__ = ("arrived", "dead", "endpoint", "heard_at", "lingers", "open", "sender", "stalled")
+
+    def __init__(self, link: Link, endpoint: Endpoint, network: Network) -> None:
+        self.endpoint = endpoint
+        self.open = True
+        self.lingers = False
+        """Closed by agreement: the peer hears why, and not that what it sends meanwhile comes too late."""
+        self.dead = False
+        """Its process or its device is gone, and what it had still to send."""
+        self.heard_at: Instant = 0.0
+        self.arrived: Instant = 0.0
+        """When the last byte so far arrives here: nothing overtakes it."""
+        self.stalled: list[Slice] = []
+        """What this end has sent and the network does not carry at present."""
+        self.sender = Sender(endpoint.uplink, lambda slice_, leaves: network.launch(link, self, slice_, leaves))
 
 
 class Link:
@@ -175,9 +70,9 @@ class Link:
 
     __slots__ = ("_ends", "id")
 
-    def __init__(self, number: int, dialler: Endpoint, acceptor: Endpoint) -> None:
+    def __init__(self, number: int, dialler: Endpoint, acceptor: Endpoint, network: Network) -> None:
         self.id = LinkId(number)
-        self._ends = {dialler.index: End(dialler), acceptor.index: End(acceptor)}
+        self._ends = {one.index: End(self, one, network) for one in (dialler, acceptor)}
 
     def end(self, of: Endpoint) -> End:
         """The side of this device."""
@@ -202,6 +97,7 @@ class Network:
         self._rng = world.fork("network")
         self._site_delay = site_delay
         self._jitter = jitter
+        self.border = Border()
         self._groups: dict[int, int] = {}
         self._unplugged: dict[int, bool] = {}
         self._links: dict[LinkId, Link] = {}
@@ -225,7 +121,7 @@ class Network:
     def open(self, dialler: Endpoint, acceptor: Endpoint) -> Link:
         """A new link, open at both ends."""
         self._opened += 1
-        link = Link(self._opened, dialler, acceptor)
+        link = Link(self._opened, dialler, acceptor, self)
         for end in link.ends:
             end.heard_at = self._world.now
         self._links[link.id] = link
@@ -236,60 +132,77 @@ class Network:
         end = link.end(sender)
         if not end.open:
             return
-        if end.waiting > CONTROL_QUEUE_BYTES:
+        if end.sender.control_bytes > CONTROL_QUEUE_BYTES:
             self.lose(link, sender, CloseReason.BROKEN, "send queue is full")
             return
-        end.waiting += size
-        leaves = sender.uplink.control(size, link)
-        if leaves - self._world.now < AT_ONCE:
-            self._travel(link, sender, size, False, arrival, leaves)
-        else:
-            self._world.at(leaves, self._travel, link, sender, size, False, arrival, leaves)
+        end.sender.control(Message(size, arrival))
 
     def send_bulk(self, link: Link, sender: Endpoint, size: int, arrival: Arrival, sent: Arrival) -> None:
-        """Bulk: waits behind control; `sent` is called when it has left the sender."""
+        """Bulk: waits behind control; `sent` is called when the socket has it; never when the link closes before."""
+        if (end := link.end(sender)).open:
+            end.sender.bulk(Message(size, arrival, sent))
 
-        def leave() -> None:
-            self._travel(link, sender, size, True, arrival, self._world.now)
-            sent()
+    def launch(self, link: Link, here: End, slice_: Slice, leaves: Instant) -> None:
+        """A slice is given to the sender's cable, and will have left it then."""
+        there = link.other(here.endpoint)
+        leaves = self.border.passed(here.endpoint.site, there.endpoint.site, slice_.size, leaves)
+        at = leaves + self.delay(here.endpoint, there.endpoint)
+        if here.sender.flying == slice_.size <= SMALL_BYTES and self.reachable(here.endpoint, there.endpoint):
+            here.sender.flying, slice_.counted = 0, False
+            there.arrived = max(there.arrived, at + there.endpoint.downlink.backlog)
+            there.endpoint.downlink.take(slice_.size)
+            self._world.at(there.arrived, self._arrive, link, here, there, slice_)
+        else:
+            self._world.at(at, self._queue, link, here, there, slice_)
 
-        if link.end(sender).open:
-            sender.uplink.bulk(size, link, leave)
-
-    def _travel(
-        self, link: Link, sender: Endpoint, size: int, bulk: bool, arrival: Arrival, leaves: Instant
-    ) -> None:
-        here, there = link.end(sender), link.other(sender)
+    def _queue(self, link: Link, here: End, there: End, slice_: Slice) -> None:
+        """A slice is before the receiver's cable."""
         if here.dead:
             return
-        if not self.reachable(sender, there.endpoint):
-            here.stalled.append((size, bulk, arrival))
+        if not self.reachable(here.endpoint, there.endpoint):
+            here.stalled.append(slice_)
             return
-        if not bulk:
-            here.waiting -= size
-        earliest = leaves + self.delay(sender, there.endpoint)
-        if bulk:
-            earliest = there.endpoint.downlink.arrival(size, earliest)
-        there.arrived = max(there.arrived, earliest)
-        self._world.at(there.arrived, self._arrive, link, there, arrival)
-
-    def _arrive(self, link: Link, there: End, arrival: Arrival) -> None:
-        if there.open:
+        there.arrived = max(there.arrived, there.endpoint.downlink.take(slice_.size))
+        if slice_.messages or not there.open:
+            self._world.at(there.arrived, self._arrive, link, here, there, slice_)
+        else:
             there.heard_at = self._world.now
-            arrival()
+            self._acknowledge(here, there, slice_, there.arrived - self._world.now)
+
+    def _arrive(self, link: Link, here: End, there: End, slice_: Slice) -> None:
+        if not there.open:
+            self._too_late(link, here, there)
             return
-        sender = link.other(there.endpoint).endpoint
+        there.heard_at = self._world.now
+        if slice_.counted:
+            self._acknowledge(here, there, slice_, 0.0)
+        for message in slice_.messages:
+            if there.open:
+                message.arrival()
+
+    def _acknowledge(self, here: End, there: End, slice_: Slice, after: float) -> None:
+        back = there.endpoint.uplink.acknowledge(slice_.size) + self.delay(there.endpoint, here.endpoint)
+        self._world.at(back + after, self._acknowledged, here, slice_.size)
+
+    def _acknowledged(self, here: End, size: int) -> None:
+        here.sender.acknowledged(size, self._world.now)
+
+    def _too_late(self, link: Link, here: End, there: End) -> None:
         if there.lingers:
             return
-        if there.endpoint.powered and self.reachable(there.endpoint, sender):
-            self._world.after(self.delay(there.endpoint, sender), self._end, link, sender, CloseReason.BROKEN, "reset")
+        if there.endpoint.powered and self.reachable(there.endpoint, here.endpoint):
+            delay = self.delay(there.endpoint, here.endpoint)
+            self._world.after(delay, self._end, link, here.endpoint, CloseReason.BROKEN, "reset")
 
     def _end(self, link: Link, endpoint: Endpoint, reason: CloseReason, detail: str) -> None:
         end = link.end(endpoint)
         if not end.open:
             return
         end.open = False
-        endpoint.uplink.forget(link)
+        if end.lingers:
+            end.sender.finish()
+        else:
+            end.sender.close()
         if not link.other(endpoint).open:
             self._links.pop(link.id, None)
         endpoint.link_lost(link, reason, detail)
@@ -297,11 +210,13 @@ class Network:
     def close(self, link: Link, closer: Endpoint, reason: CloseReason) -> None:
         """Close one end. The other hears a planned reason after all control that was sent before; of an unplanned end
         it hears at once, or if the network does not carry it, by sending."""
-        told = reason if reason.planned else CloseReason.BROKEN
         there = link.other(closer).endpoint
         link.end(closer).lingers = reason.planned
-        if reason.planned or self.reachable(closer, there):
-            self.send(link, closer, FIN_BYTES, lambda: self._end(link, there, told, "closed by the peer"))
+        if reason.planned:
+            self.send(link, closer, FIN_BYTES, lambda: self._end(link, there, reason, "closed by the peer"))
+        elif self.reachable(closer, there):
+            delay = self.delay(closer, there)
+            self._world.after(delay, self._end, link, there, CloseReason.BROKEN, "closed by the peer")
         self._end(link, closer, reason, "")
 
     def lose(self, link: Link, endpoint: Endpoint, reason: CloseReason, detail: str) -> None:
@@ -316,6 +231,7 @@ class Network:
             here, there = link.end(gone), link.other(gone)
             here.open, here.lingers, here.dead = False, False, True
             here.stalled.clear()
+            here.sender.close()
             if not there.open:
                 self._links.pop(link.id, None)
             elif not silently and self.reachable(gone, there.endpoint):
@@ -340,5 +256,5 @@ class Network:
             for end in link.ends:
                 if end.stalled and self.reachable(end.endpoint, link.other(end.endpoint).endpoint):
                     waiting, end.stalled = end.stalled, []
-                    for size, bulk, arrival in waiting:
-                        self._travel(link, end.endpoint, size, bulk, arrival, self._world.now)
+                    for slice_ in waiting:
+                        self.launch(link, end, slice_, self._world.now)

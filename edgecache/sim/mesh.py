@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 CERTIFICATE_BYTES = 600
 
+
 class VirtualMesh:
-    """The world as one object. `faithful`: every message is encoded and decoded, not only measured."""
+    """The world as one object. `faithful`: every message is encoded and decoded, not only measured. `traced`:
+    what happens is recorded."""
 
     def __init__(
-        self, seed: int, config: NodeConfig, *, checkers: Sequence[Checker] = (), faithful: bool = False
+        self, seed: int, config: NodeConfig, *, checkers: Sequence[Checker] = (), faithful: bool = False,
+        traced: bool = True,
     ) -> None:
         self.world = World(seed)
         self.network = Network(self.world)
@@ -44,6 +47,11 @@ class VirtualMesh:
         self.warnings: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         """Bytes of control messages, by kind."""
+        self.messages: Counter[str] = Counter()
+        """How many there were, by kind."""
+        self.events = 0
+        """Events that the cores have handled."""
+        self._traced = traced
         self._config = config
         self._faithful = faithful
         self._at: dict[Address, Device] = {}
@@ -101,13 +109,16 @@ class VirtualMesh:
 
     def on_the_wire(self, message: Message) -> tuple[int, Message]:
         """Its size there, and what the receiver sees."""
-        size = self._sizes.of(message)
-        self.sent[type(message).__name__] += size
+        size, kind = self._sizes.of(message), type(message).__name__
+        self.sent[kind] += size
+        self.messages[kind] += 1
         return size, decode(encode(message)) if self._faithful else message
 
     def handled(self, device: Device, event: Event, effects: Sequence[Effect]) -> None:
         """An event was handled: record and check it."""
-        self.trace.record(self.world.now, device.index, event, effects)
+        self.events += 1
+        if self._traced:
+            self.trace.record(self.world.now, device.index, event, effects)
         for checker in self.checkers:
             checker.step(device, event, effects)
 

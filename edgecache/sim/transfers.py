@@ -26,6 +26,7 @@ from edgecache.core.vocabulary import (
     UnitServed,
     UnitWithdrawn,
 )
+from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import StoreFull
 from edgecache.model.ids import BlobId
 from edgecache.model.instant import Instant
@@ -190,21 +191,26 @@ class Fetches:
             self._ask_unit(fetch, effect)
             device.deliver(ChunkProgress(request, fetch.received))
             return
+        self._forget(request)
+        self._done(fetch)
+        device.work(device.profile.chunk_work, self._store, effect, genuine, device.now - fetch.began)
+
+    def _store(self, effect: FetchChunk, genuine: bool, elapsed: float) -> None:
+        """A chunk that has come is verified and stored, whether it is still wanted or not."""
+        device = self._device
         if not genuine and device.verifies:
-            self._fail(fetch, FetchFailure.CORRUPT)
+            device.deliver(_failed(effect, FetchFailure.CORRUPT))
             return
         if device.disk.get(effect.blob) is None:
-            self._fail(fetch, FetchFailure.NOT_FOUND)
+            device.deliver(_failed(effect, FetchFailure.NOT_FOUND))
             return
         try:
             stored = device.disk.put_chunk(effect.blob, effect.index, genuine=genuine)
         except StoreFull:
-            self._fail(fetch, FetchFailure.STORE_FULL)
+            device.deliver(_failed(effect, FetchFailure.STORE_FULL))
             return
-        self._forget(request)
-        self._done(fetch)
         device.space_changed()
-        device.deliver(ChunkStored(request, effect.blob, effect.index, stored, device.now - fetch.began))
+        device.deliver(ChunkStored(effect.request, effect.blob, effect.index, stored, elapsed))
 
     def refused(self, request: RequestId, retry_after: float) -> None:
         """4.04, or 5.03 with a Max-Age."""
@@ -243,7 +249,8 @@ class Serving:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._units: dict[RequestId, _Unit] = {}
-        self._count = 0
+        self.asked_units = 0
+        """Units that peers have asked for so far."""
 
     def __len__(self) -> int:
         return len(self._units)
@@ -276,18 +283,22 @@ class Serving:
 
     def asked(self, link: Link, effect: FetchChunk, offset: int) -> None:
         """A request has arrived: the core decides."""
-        self._count += 1
-        here = RequestId(self._count)
+        self.asked_units += 1
+        here = RequestId(self.asked_units)
         device = self._device
         info = device.mesh.blobs[effect.blob]
         size = min(effect.unit, info.chunk_bytes(effect.index) - offset)
         self._units[here] = _Unit(link, effect.request, effect.blob, effect.index, size)
-        device.deliver(UnitAsked(here, device.peer_of(link).node, effect.blob, effect.index, size))
+        device.deliver(UnitAsked(here, device.peer_of(link).node, effect.blob, effect.index, size, effect.priority))
 
     def serve(self, effect: ServeUnit) -> None:
         """Read, verified, and queue; 4.04 when it is not here any more."""
-        unit = self._units.get(effect.request)
-        if unit is None:
+        if (unit := self._units.get(effect.request)) is not None:
+            work = self._device.profile.chunk_work * unit.size / CHUNK_BYTES
+            self._device.work(work, self._read, effect, unit)
+
+    def _read(self, effect: ServeUnit, unit: _Unit) -> None:
+        if effect.request not in self._units:
             return
         device, link, request = self._device, unit.link, unit.request
         held = device.disk.get(unit.blob)

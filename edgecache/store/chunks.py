@@ -1,22 +1,23 @@
 """The bytes of chunks: written, synced in batches, read back and verified, forgotten when the disk has lost them.
 
-A sync that fails may have lost bytes although the kernel still shows them (it reports such an error once), so the
-chunks that it was to make durable are forgotten.
+A chunk that this process has hashed and written is what was hashed for as long as the kernel still has it in memory;
+one that has to come from the disk is hashed at its first read, and from then on so is every other of its blob. A sync
+that fails may have lost bytes although the kernel still shows them (it reports such an error once), so the chunks that
+it was to make durable are forgotten.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from edgecache.model.content import CHUNK_BYTES, PAGE_CHUNKS
 from edgecache.model.errors import NotFound, StoreCorrupt, StoreError, StoreFull
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import sha256
 from edgecache.store.files import Files, OpenFiles
-from edgecache.store.held import Held, held_bytes, map_rows
+from edgecache.store.held import Held, RunningDigest, held_bytes, map_rows
 from edgecache.store.index import Index
 from edgecache.store.layout import Layout
 from edgecache.store.pages import PageCache
@@ -30,6 +31,9 @@ class Chunks:
         self, layout: Layout, files: Files, index: Index, pages: PageCache, room: Room, *, open_files: int
     ) -> None:
         self.lock = threading.RLock()
+        self._syncing = threading.Lock()
+        """Taken before `lock`, never while it is held."""
+        self._hashing = threading.Lock()
         self._layout = layout
         self._files = files
         self._index = index
@@ -37,15 +41,29 @@ class Chunks:
         self._room = room
         self._open = OpenFiles(files, open_files)
 
-    def write(self, held: Held, index: int, data: bytes | bytearray | memoryview) -> None:
-        """Write a verified chunk that is not here."""
+    def write(self, held: Held, index: int, data: bytes | bytearray | memoryview) -> bool:
+        """Write a verified chunk; False when it is here already. Others go on meanwhile; NotFound if the blob goes."""
         self._room.check(len(data))
-        with self._open.use(self._layout.data(held.info.blob), write=True) as descriptor:
+        with ExitStack() as stack:
+            with self.lock:
+                if not self._lacks(held, index):
+                    return False
+                descriptor = stack.enter_context(self._open.use(self._layout.data(held.info.blob), write=True))
             self._files.write_at(descriptor, data, index * CHUNK_BYTES)
-        self._room.wrote(len(data))
-        held.fresh.append(index)
-        held.verified = held.verified.without(index)
-        held.change(have=held.shown.have.with_index(index))
+        with self.lock:
+            if not self._lacks(held, index):
+                return False
+            self._room.wrote(len(data))
+            held.fresh.append(index)
+            held.verified = held.verified.without(index)
+            held.own = held.own.with_index(index)
+            held.change(have=held.shown.have.with_index(index))
+        return True
+
+    def _lacks(self, held: Held, index: int) -> bool:
+        if held.gone:
+            raise NotFound(f"{held.info.blob} was removed")
+        return index not in held.shown.have
 
     def read(self, held: Held, index: int, offset: int, end: int) -> bytes:
         """Bytes [offset, end) of a chunk that is here; StoreCorrupt, and the chunk forgotten, if it has changed."""
@@ -57,12 +75,25 @@ class Chunks:
                 raise NotFound(f"{held.info.blob} was removed") from error
             raise
 
+    def read_now(self, held: Held, index: int, offset: int, end: int) -> bytes | None:
+        """The same if nothing has to be waited for: the chunk needs no hashing, and memory has these bytes."""
+        if index not in held.verified and index not in held.own:
+            return None
+        with self._open.use(self._layout.data(held.info.blob)) as descriptor:
+            return self._files.cached_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
+
     def _read(self, held: Held, index: int, offset: int, end: int) -> bytes:
         with self._open.use(self._layout.data(held.info.blob)) as descriptor:
             if index in held.verified:
                 data = self._files.read_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
                 if len(data) == end - offset:
                     return data
+            elif index in held.own:
+                cached = self._files.cached_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
+                if cached is not None:
+                    return cached
+                with self.lock:
+                    held.own = HaveSet()
             data = self._files.read_at(descriptor, held.info.chunk_bytes(index), index * CHUNK_BYTES)
         if sha256(data) != self._pages.digest(held, index):
             raise StoreCorrupt(
@@ -72,25 +103,39 @@ class Chunks:
         held.verified = held.verified.with_index(index)
         return data[offset:end]
 
+    def hash_ahead(self, held: Held) -> None:
+        """Go on with the digest of the whole as far as chunks are here without a gap. StoreError: one is unreadable."""
+        with self._hashing:
+            self._hash_on(held)
+
     def whole_is_right(self, held: Held) -> bool:
         """Whether all chunks in their order, as they are on the disk, have the digest that the manifest gives.
 
         When they have not, each is checked: StoreCorrupt, and chunks forgotten, if the disk is to blame.
         """
-        whole = hashlib.sha256()
-        if held.info.size:
-            with suppress(StoreCorrupt), self._open.use(self._layout.data(held.info.blob)) as descriptor:
-                for index in range(held.info.chunks):
-                    size = held.info.chunk_bytes(index)
-                    whole.update(self._files.read_at(descriptor, size, index * CHUNK_BYTES))
-        if whole.digest() == held.info.sha256:
-            return True
+        with self._hashing:
+            for anew in (False, True):  # what was hashed ahead may have been replaced since
+                if anew:
+                    held.running = None
+                with suppress(StoreCorrupt):
+                    if self._hash_on(held) == held.info.sha256:
+                        return True
         self.check_each(held)
         return False
 
+    def _hash_on(self, held: Held) -> bytes:
+        running = held.running = held.running or RunningDigest()
+        if held.info.size:
+            with self._open.use(self._layout.data(held.info.blob)) as descriptor:
+                while running.chunks < held.info.chunks and running.chunks in held.shown.have:
+                    size = held.info.chunk_bytes(running.chunks)
+                    running.add(self._files.read_at(descriptor, size, running.chunks * CHUNK_BYTES))
+        return running.sha256.digest()
+
     def check_each(self, held: Held) -> None:
         """Read and hash every chunk that is here; StoreCorrupt when some have changed, and those forgotten."""
-        held.verified = HaveSet()
+        with self.lock:
+            held.verified = held.own = HaveSet()
         failure: StoreCorrupt | None = None
         for index in held.shown.have:
             try:
@@ -100,41 +145,52 @@ class Chunks:
         if failure is not None:
             raise failure
 
-    def sync(self, blobs: Iterable[Held]) -> None:
-        """Make all chunks durable. After a StoreError the chunks of other blobs are durable all the same."""
+    def sync(self, blobs: list[Held]) -> None:
+        """Make all chunks durable. After a StoreError the chunks of other blobs are durable all the same.
+
+        Others write chunks meanwhile: whoever calls this must not hold `lock`.
+        """
         failure: StoreError | None = None
-        synced = []
-        for held in blobs:
-            try:
-                self.sync_data(held)
-            except StoreError as error:
-                failure = failure or error
-            if held.unmapped:
-                synced.append(held)
-        if synced:
-            self._save_maps(synced)
+        with self._syncing:
+            for held in blobs:
+                try:
+                    self._sync_data(held)
+                except StoreError as error:
+                    failure = failure or error
+            with self.lock:
+                if synced := [held for held in blobs if held.unmapped and not held.gone]:
+                    self._save_maps(synced)
         if failure is not None:
             raise failure
 
     def sync_data(self, held: Held) -> None:
-        """Make the bytes of one blob and the name of its file durable, not the map."""
-        if not held.fresh:
-            return
+        """Make the bytes of one blob and the name of its file durable, not the map; not with `lock` held."""
+        with self._syncing:
+            self._sync_data(held)
+
+    def _sync_data(self, held: Held) -> None:
         path = self._layout.data(held.info.blob)
         try:
-            with self._open.use(path, write=True) as descriptor:
+            with ExitStack() as stack:
+                with self.lock:
+                    if not held.fresh or held.gone:
+                        return
+                    descriptor = stack.enter_context(self._open.use(path, write=True))
+                    held.syncing, held.fresh = held.fresh, []
                 self._files.sync(descriptor)
             if not held.named:
                 self._files.sync_directory(path.parent)
-                held.named = True
         except StoreError:
-            self._forget(held, held.fresh)
+            self._forget(held, held.unsynced)
             raise
-        held.unmapped.update(index // PAGE_CHUNKS for index in held.fresh)
-        held.fresh = []
+        with self.lock:
+            if held.syncing:  # else it was put meanwhile
+                held.named = True
+            held.unmapped.update(index // PAGE_CHUNKS for index in held.syncing)
+            held.syncing = []
 
     def _save_maps(self, blobs: list[Held]) -> None:
-        rows = [row for one in blobs for row in map_rows(one.info.blob, one.shown.have, sorted(one.unmapped))]
+        rows = [row for one in blobs for row in map_rows(one.info.blob, _durable(one), sorted(one.unmapped))]
         try:
             self._index.save_maps(rows)
         except StoreFull:
@@ -153,10 +209,12 @@ class Chunks:
             have = held.shown.have - gone
             held.change(have=have, complete=False)
             held.fresh = [index for index in held.fresh if index in have]
+            held.syncing = [index for index in held.syncing if index in have]
             held.verified -= gone
-            durable = have - HaveSet.of(held.fresh)
+            held.own -= gone
+            held.running = None
             with suppress(StoreError):  # whoever reads finds out again
-                self._index.demote(held.info.blob, map_rows(held.info.blob, durable, range(held.info.pages)))
+                self._index.demote(held.info.blob, map_rows(held.info.blob, _durable(held), range(held.info.pages)))
 
     def discard(self, held: Held) -> None:
         """Remove the data file."""
@@ -171,3 +229,8 @@ class Chunks:
     def close(self) -> None:
         """Close the files."""
         self._open.close()
+
+
+def _durable(held: Held) -> HaveSet:
+    """Chunks that survive a power cut."""
+    return held.shown.have - HaveSet.of(held.unsynced)

@@ -11,6 +11,7 @@ What is acknowledged, and what stands behind it:
     flush          bytes synced, then the name of the file, then the map, with the blob's row and pages before it
     verify_whole   bytes and name synced, then a durable `complete`, with the blob's row and pages before it
     commit         draft synced, renamed, name synced, then a durable row; a file without a row goes at the next start
+    small.keep     files and names synced at once, then durable rows; likewise
     remove         a durable deletion, then the file goes
 """
 
@@ -19,26 +20,24 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from edgecache.model.content import BlobInfo
 from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError, StoreFull
-from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, Digest, sha256
-from edgecache.ports import StoredBlob, StoreUsage
+from edgecache.ports import SmallBlobStore, StoredBlob, StoreUsage
+from edgecache.store.adoption import Adoption, nothing_of
 from edgecache.store.chunks import Chunks
 from edgecache.store.draft import DiskDraft
 from edgecache.store.files import Files
-from edgecache.store.held import Held, clean_name, row_of
+from edgecache.store.held import Held, row_of
 from edgecache.store.index import CHECKPOINT_BYTES
 from edgecache.store.layout import Layout, open_index
 from edgecache.store.pages import PageCache
 from edgecache.store.recovery import recover
 from edgecache.store.remembered import Remembered
 from edgecache.store.room import Room
-from edgecache.wire.manifest import Manifest, info_of
+from edgecache.wire.manifest import info_of
 
 BATCH_BYTES = 16 * 1024 * 1024
 """Chunk bytes between two syncs. More saves syncs; fewer lose less at a power cut and stall a writer for less."""
@@ -81,7 +80,6 @@ class DiskStore(Remembered):
         self._batch_bytes = batch_bytes
         self._unsynced = 0
         self._wall = wall
-        self._draft_numbers = itertools.count(1)
         self._closed = False
         try:
             self._held, self.recovered = recover(self._layout, self._files, self._index, self._pages)
@@ -89,6 +87,11 @@ class DiskStore(Remembered):
             self._index.close()
             self._files.unlock()
             raise
+        self._adoption = Adoption(
+            self._layout, self._files, self._index, self._pages, self._room, self._chunks, self._held, wall,
+            itertools.count(1),
+        )
+        self.small: SmallBlobStore = self._adoption
         for held in self._held.values():
             self._room.take(held.info.size, written=held.written)
 
@@ -98,12 +101,12 @@ class DiskStore(Remembered):
             if self._closed:
                 return
             self._closed = True
-            try:
-                self.flush()
-            finally:
-                self._chunks.close()
-                self._index.close()
-                self._files.unlock()
+        try:
+            self.flush()
+        finally:
+            self._chunks.close()
+            self._index.close()
+            self._files.unlock()
 
     # ---- what is here
 
@@ -149,7 +152,7 @@ class DiskStore(Remembered):
                 if pin and not held.shown.pinned:
                     self.set_pinned(blob, True)
                 return held.shown
-            shown = replace(_nothing_of(info, self._wall()), pinned=pin)
+            shown = replace(nothing_of(info, self._wall()), pinned=pin)
             self._room.ask(info.size)
             try:
                 self._index.insert(row_of(shown, root))
@@ -192,20 +195,26 @@ class DiskStore(Remembered):
         """Verify and store; StoreCorrupt when the digest differs. Readable at once, durable after the next flush."""
         if sha256(data) != self.chunk_digest(blob, index):
             raise StoreCorrupt(f"these {len(data)} bytes are not chunk {index} of {blob}")
+        if not self._chunks.write(self._get(blob), index, data):
+            return
         with self._lock:
-            held = self._get(blob)
-            if index in held.shown.have:
-                return
-            self._chunks.write(held, index, data)
             self._unsynced += len(data)
-            if self._unsynced >= self._batch_bytes:
-                self.flush()
+            due = self._unsynced >= self._batch_bytes
+        if due:
+            self.flush()
 
     def flush(self) -> None:
         """Make every stored chunk durable. After an error, chunks that could not be synced are not here any more."""
         with self._lock:
             self._unsynced = 0
-            self._chunks.sync(self._held.values())
+            blobs = list(self._held.values())
+        self._chunks.sync(blobs)
+
+    def hash_ahead(self, blob: BlobId) -> None:
+        """Go on with the digest of the whole as far as chunks are here without a gap: less is left to verify_whole."""
+        held = self._get(blob)
+        if not held.shown.complete:
+            self._chunks.hash_ahead(held)
 
     def verify_whole(self, blob: BlobId) -> bool:
         """Digest of the whole; True makes the blob complete, durably. NotFound while chunks are missing.
@@ -218,15 +227,19 @@ class DiskStore(Remembered):
         _require_all(held)
         if not self._chunks.whole_is_right(held):
             return False
-        with self._lock:
-            held = self._get(blob)
-            _require_all(held)
+        while True:
             self._chunks.sync_data(held)
-            self._index.set_complete(blob)
-            held.unmapped.clear()
-            held.verified = held.shown.have
-            held.change(complete=True)
-        return True
+            with self._lock:
+                held = self._get(blob)
+                _require_all(held)
+                if held.unsynced:
+                    continue
+                self._index.set_complete(blob)
+                held.unmapped.clear()
+                held.verified = held.shown.have
+                held.change(complete=True)
+                held.running = None
+                return True
 
     def read(self, blob: BlobId, index: int, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes of a chunk, which is hashed at its first read; StoreCorrupt, and it is forgotten, if it has changed.
@@ -234,21 +247,23 @@ class DiskStore(Remembered):
         NotFound when the chunk is not here or has no such bytes.
         """
         held = self._get(blob)
-        if index < 0 or index not in held.shown.have:
-            raise NotFound(f"chunk {index} of {blob} is not here")
-        length = held.info.chunk_bytes(index)
-        end = length if size is None else offset + size
-        if not 0 <= offset <= end <= length:
-            raise NotFound(f"chunk {index} of {blob} has {length} bytes, and none from {offset} to {end}")
-        return self._chunks.read(held, index, offset, end)
+        return self._chunks.read(held, index, offset, _end(held, index, offset, size))
+
+    def read_now(
+        self, blob: BlobId, index: int, digest: Digest | None, offset: int = 0, size: int | None = None
+    ) -> bytes | None:
+        """The same, of the chunk with that digest, for who must not wait for a disk; None when that takes `read`."""
+        held = self._get(blob)
+        if digest is not None and not self._pages.matches(held, index, digest):
+            return None
+        return self._chunks.read_now(held, index, offset, _end(held, index, offset, size))
 
     # ---- whole blobs
 
     def draft(self) -> DiskDraft:
         """A blob to be put."""
         self._require_open()
-        path = self._layout.draft(next(self._draft_numbers))
-        return DiskDraft(path, self._files, self._room, self._adopt, sync_bytes=self._batch_bytes)
+        return DiskDraft(self._adoption, self._files, self._room, sync_bytes=self._batch_bytes)
 
     def set_pinned(self, blob: BlobId, pinned: bool) -> None:
         """Keep a blob whatever comes, or no longer; durable."""
@@ -281,45 +296,6 @@ class DiskStore(Remembered):
             self._chunks.discard(held)
         return freed
 
-    def _adopt(self, draft: Path, manifest: Manifest, name: str, pin: bool) -> StoredBlob:
-        with self._lock:
-            self._require_open()
-            known = self._held.get(manifest.blob)
-            held = known or Held(_nothing_of(info_of(manifest.root), self._wall()), manifest.root)
-            whole = replace(
-                held.shown,
-                have=HaveSet.full(held.info.chunks),
-                pages=HaveSet.full(held.info.pages),
-                pinned=held.shown.pinned or pin,
-                complete=True,
-                wanted=held.shown.wanted and held.shown.complete,
-                name=held.shown.name or clean_name(name),
-            )
-            if held.shown.complete:
-                if whole != held.shown:
-                    self._index.insert(row_of(whole, held.root))
-                    held.shown = whole
-                return whole
-            target = self._layout.data(manifest.blob)
-            try:
-                self._files.rename(draft, target)
-                held.named = False
-                self._chunks.drop(held)
-                self._files.sync_directory(self._layout.blobs)
-                self._index.insert(row_of(whole, held.root), manifest.pages)
-            except BaseException:
-                if known is None:
-                    with suppress(StoreError):  # the next start removes it
-                        self._files.unlink(target)
-                raise
-            if known is None:
-                self._room.take(held.info.size, written=held.info.size)
-            else:
-                self._room.wrote(held.info.size - held.written)
-            held.now_whole(whole)
-            self._held[manifest.blob] = held
-            return whole
-
     def _get(self, blob: BlobId) -> Held:
         self._require_open()
         held = self._held.get(blob)
@@ -332,8 +308,14 @@ class DiskStore(Remembered):
             raise StoreError("the store is closed")
 
 
-def _nothing_of(info: BlobInfo, added: float) -> StoredBlob:
-    return StoredBlob(info, HaveSet(), HaveSet(), pinned=False, complete=False, wanted=False, added=added)
+def _end(held: Held, index: int, offset: int, size: int | None) -> int:
+    if index < 0 or index not in held.shown.have:
+        raise NotFound(f"chunk {index} of {held.info.blob} is not here")
+    length = held.info.chunk_bytes(index)
+    end = length if size is None else offset + size
+    if not 0 <= offset <= end <= length:
+        raise NotFound(f"chunk {index} of {held.info.blob} has {length} bytes, and none from {offset} to {end}")
+    return end
 
 
 def _require_all(held: Held) -> None:

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import StoreError
 from edgecache.ports import StoredBlob
+from edgecache.store.adoption import Adoption, Draft
 from edgecache.store.files import Files
 from edgecache.store.room import Room
-from edgecache.wire.manifest import Manifest, ManifestBuilder
-
-Adopt = Callable[[Path, Manifest, str, bool], StoredBlob]
-"""Makes a synced draft a blob: (file, manifest, name, pin); raises StoreError and leaves the draft to be removed."""
+from edgecache.wire.manifest import ManifestBuilder
 
 
 class DiskDraft:
     """Implements `ports.Draft`. Used by one thread. After an error nothing of it is left, and it takes no more."""
 
-    def __init__(self, path: Path, files: Files, room: Room, adopt: Adopt, *, sync_bytes: int) -> None:
-        self._path = path
+    def __init__(self, adoption: Adoption, files: Files, room: Room, *, sync_bytes: int) -> None:
+        self._adoption = adoption
+        self._path = adoption.next_path()
         self._files = files
         self._room = room
-        self._adopt = adopt
         self._sync_bytes = sync_bytes
         self._manifest = ManifestBuilder()
         self._partial = bytearray()
         self._unsynced = 0
-        self._descriptor: int | None = files.create(path)
+        self._descriptor: int | None = files.create(self._path)
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append; raises StoreFull, or UsageError beyond the largest blob there may be."""
         view = memoryview(data).cast("B")
         self._file()
@@ -56,7 +52,8 @@ class DiskDraft:
             if self._partial:
                 self._append_partial()
             self._files.sync(self._file())
-            return self._adopt(self._path, self._manifest.finish(), name, pin)
+            (stored,) = self._adoption.adopt([Draft(self._path, self._manifest.finish(), name, pin)])
+            return stored
         finally:
             self.abort()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from edgecache.model.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _BUSY = {errno.EWOULDBLOCK, errno.EACCES}
 
@@ -39,6 +41,26 @@ def _translated(what: str) -> Iterator[None]:
         raise store_error(what, error) from error
 
 
+def _sync_file_system(descriptor: int) -> None:
+    """syncfs(2), which Python does not have."""
+    if _LIBC.syncfs(descriptor):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+class _Scratch(threading.local):
+    """Space to read into, one for each thread: made anew each time, its pages would be faulted in anew."""
+
+    def __init__(self) -> None:
+        self._space = bytearray()
+
+    def of(self, size: int) -> memoryview:
+        """So many bytes, whatever is in them."""
+        if len(self._space) < size:
+            self._space = bytearray(size)
+        return memoryview(self._space)[:size]
+
+
 class Files:
     """File operations below one directory. Every OSError leaves as a StoreError; bytes and syncs are counted."""
 
@@ -47,6 +69,7 @@ class Files:
         self.written = 0
         self.fsyncs = 0
         self._counting = threading.Lock()
+        self._scratch = _Scratch()
         self._lock: int | None = None
 
     def count(self, *, written: int = 0, fsyncs: int = 0) -> None:
@@ -128,6 +151,20 @@ class Files:
                 os.close(descriptor)
         self.count(fsyncs=1)
 
+    @contextmanager
+    def one_sync(self) -> Iterator[None]:
+        """Everything that is written below the root meanwhile, bytes and names, is durable after this, by one sync of
+        the file system. What its disk could not write since the beginning is a StoreError (Linux 5.8)."""
+        with _translated(f"opening {self.root}"):
+            descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield
+            with _translated(f"syncing the file system of {self.root}"):
+                _sync_file_system(descriptor)
+            self.count(fsyncs=1)
+        finally:
+            os.close(descriptor)
+
     # ---- one file
 
     def create(self, path: Path) -> int:
@@ -165,6 +202,15 @@ class Files:
                     break
                 data += more
         return data
+
+    def cached_at(self, descriptor: int, size: int, offset: int) -> bytes | None:
+        """These bytes if memory has all of them; None when the disk would have to be asked, or nobody can tell."""
+        space = self._scratch.of(size)
+        try:
+            got = os.preadv(descriptor, [space], offset, os.RWF_NOWAIT)
+        except OSError:
+            return None
+        return bytes(space) if got == size else None
 
     def sync(self, descriptor: int) -> None:
         """Make the bytes and the size of a file durable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,24 +20,51 @@ NAME_CHARACTERS_MAX = 128
 _PAGE_MASK = (1 << PAGE_CHUNKS) - 1
 
 
+class RunningDigest:
+    """SHA-256 over the chunks of a blob from the first on; belongs to who hashes, and is begun anew when chunks go."""
+
+    __slots__ = ("chunks", "sha256")
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+        self.chunks = 0
+        """So many are in it."""
+
+    def add(self, data: bytes) -> None:
+        """The next chunk."""
+        self.sha256.update(data)
+        self.chunks += 1
+
+
 class Held:
     """A blob. `shown` is replaced as a whole, so a reader needs no lock; all else belongs to the store's lock."""
 
-    __slots__ = ("fresh", "gone", "named", "root", "shown", "unmapped", "verified")
+    __slots__ = ("fresh", "gone", "named", "own", "root", "running", "shown", "syncing", "unmapped", "verified")
 
     def __init__(self, shown: StoredBlob, root: bytes, *, named: bool = False) -> None:
         self.shown = shown
         self.root = root
         self.verified = HaveSet()
         """Chunks whose bytes were read back from the disk and hashed by this process."""
+        self.own = HaveSet()
+        """Chunks that this process hashed as it wrote them, while none of them had to be read back from the disk."""
+        self.running: RunningDigest | None = None
+        """The digest of the whole, as far as chunks were here without a gap."""
         self.fresh: list[int] = []
         """Chunks that are written and not synced."""
+        self.syncing: list[int] = []
+        """Those of them that a sync is under way for."""
         self.unmapped: set[int] = set()
         """Manifest pages that have chunks which are synced and not in the map."""
         self.named = named
         """The directory entry of the data file is durable."""
         self.gone = False
         """It was removed; somebody may still be reading."""
+
+    @property
+    def unsynced(self) -> list[int]:
+        """Chunks that a power cut would take."""
+        return [*self.syncing, *self.fresh]
 
     @property
     def info(self) -> BlobInfo:
@@ -54,10 +82,11 @@ class Held:
         return self.shown
 
     def now_whole(self, shown: StoredBlob) -> None:
-        """Its data file was replaced by one that has all chunks and is durable."""
+        """Its data file was replaced by one that has all chunks, hashed as they were written, and is durable."""
         self.shown = shown
         self.verified = HaveSet()
-        self.fresh = []
+        self.own = shown.have
+        self.fresh, self.syncing = [], []
         self.unmapped.clear()
         self.named = True
 

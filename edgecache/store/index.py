@@ -239,20 +239,31 @@ class Index:
     def insert(self, row: BlobRow, pages: Iterable[bytes] = ()) -> None:
         """Add a blob, or complete one that is here. With `complete` durable, and then all pages must be given."""
         with self._transaction(durable=row.complete) as db:
-            db.execute(
-                "INSERT INTO blob (id, root, complete, pinned, wanted, name, added) VALUES (?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET complete = excluded.complete, pinned = excluded.pinned, "
-                "wanted = excluded.wanted, name = excluded.name",
-                (row.id, row.root, row.complete, row.pinned, row.wanted, row.name, row.added),
-            )
-            db.executemany(
-                "INSERT OR REPLACE INTO page (blob, page, digests) VALUES (?, ?, ?)",
-                ((row.id, number, digests) for number, digests in enumerate(pages)),
-            )
-            if row.complete:
-                db.execute("DELETE FROM chunk_map WHERE blob = ?", (row.id,))
-            else:
-                self._lazy_rows = True
+            self._insert(db, row, pages)
+            self._lazy_rows |= not row.complete
+
+    def insert_all(self, rows: Iterable[tuple[BlobRow, Iterable[bytes]]]) -> None:
+        """The same for several complete blobs, all of them or none; durable."""
+        given = list(rows)
+        if not given:
+            return
+        with self._transaction(durable=True) as db:
+            for row, pages in given:
+                self._insert(db, row, pages)
+
+    def _insert(self, db: sqlite3.Connection, row: BlobRow, pages: Iterable[bytes]) -> None:
+        db.execute(
+            "INSERT INTO blob (id, root, complete, pinned, wanted, name, added) VALUES (?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET complete = excluded.complete, pinned = excluded.pinned, "
+            "wanted = excluded.wanted, name = excluded.name",
+            (row.id, row.root, row.complete, row.pinned, row.wanted, row.name, row.added),
+        )
+        db.executemany(
+            "INSERT OR REPLACE INTO page (blob, page, digests) VALUES (?, ?, ?)",
+            ((row.id, number, digests) for number, digests in enumerate(pages)),
+        )
+        if row.complete:
+            db.execute("DELETE FROM chunk_map WHERE blob = ?", (row.id,))
 
     def insert_page(self, blob: BlobId, page: int, digests: bytes) -> None:
         """Add a manifest page, lazily."""

@@ -12,8 +12,11 @@ from edgecache.store.held import Held
 from edgecache.store.index import Index
 from edgecache.wire.manifest import decode_root, page_digests
 
-PAGES_MAX = 128
-"""4 MiB of digests, for 32 GiB of blobs."""
+CACHED_BYTES_MAX = 4 * 1024 * 1024
+"""Digests of 32 GiB of blobs."""
+
+_ENTRY_BYTES = 256
+"""What an entry takes besides its digests: a small blob has one digest."""
 
 
 class PageCache:
@@ -23,6 +26,7 @@ class PageCache:
         self._index = index
         self._lock = threading.Lock()
         self._pages: OrderedDict[tuple[BlobId, int], bytes] = OrderedDict()
+        self._bytes = 0
 
     def check(self, held: Held, page: int, data: bytes) -> None:
         """StoreCorrupt unless `data` is that page of the blob."""
@@ -48,10 +52,20 @@ class PageCache:
         page, row = divmod(index, PAGE_CHUNKS)
         return Digest(self.get(held, page)[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES])
 
+    def matches(self, held: Held, index: int, digest: Digest) -> bool:
+        """Whether that is known to be the digest of a chunk: its page is in memory."""
+        page, row = divmod(index, PAGE_CHUNKS)
+        with self._lock:
+            data = self._pages.get((held.info.blob, page))
+        return data is not None and data[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES] == digest
+
     def keep(self, blob: BlobId, page: int, data: bytes) -> None:
         """Remember a page that was checked."""
         with self._lock:
+            if (blob, page) not in self._pages:
+                self._bytes += len(data) + _ENTRY_BYTES
             self._pages[(blob, page)] = data
             self._pages.move_to_end((blob, page))
-            if len(self._pages) > PAGES_MAX:
-                self._pages.popitem(last=False)
+            while self._bytes > CACHED_BYTES_MAX:
+                _, dropped = self._pages.popitem(last=False)
+                self._bytes -= len(dropped) + _ENTRY_BYTES

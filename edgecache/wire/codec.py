@@ -157,6 +157,11 @@ _ENTRY = record(
     m.Entry, {"key": _KEY, "version": uint(limits.COUNTER_MAX, 1), "value": _optional(octets(limits.VALUE_BYTES_MAX))}
 )
 _CLAIM = record(m.Claim, {"blob": BLOB, "node": NODE, "held": _CHUNKS, "chunks": _CHUNKS}, check=_check_claim)
+_SUMMARY = record(
+    m.Summary,
+    {"count": uint(limits.COUNTER_MAX), "marks": octets(limits.MARK_BYTES, limits.MARK_BYTES)},
+    growing=True,
+)
 _ENTRIES = several(_ENTRY, limits.ENTRIES_MAX)
 _INDEXES = several(uint(limits.CHUNKS_MAX - 1), limits.CANCELS_MAX)
 
@@ -208,8 +213,24 @@ KINDS: Final = (
         ),
         check=_check_push,
     ),
-    Kind(9, m.Announce, (Field(1, "claims", several(_CLAIM, limits.CLAIMS_MAX)),)),
-    Kind(10, m.Lookup, (Field(1, "query", _QUERY), Field(2, "blob", BLOB))),
+    Kind(
+        9,
+        m.Announce,
+        (
+            Field(1, "claims", several(_CLAIM, limits.CLAIMS_MAX)),
+            Field(2, "summary", _SUMMARY, absent=None),
+            Field(4, "again", FLAG, absent=False),
+        ),
+    ),
+    Kind(
+        10,
+        m.Lookup,
+        (
+            Field(1, "query", _QUERY),
+            Field(2, "blob", BLOB),
+            Field(4, "others", several(BLOB, limits.LOOKUPS_MAX - 1), absent=()),
+        ),
+    ),
     Kind(
         11,
         m.Providers,
@@ -217,6 +238,7 @@ KINDS: Final = (
             Field(1, "query", _QUERY),
             Field(2, "claims", several(_CLAIM, limits.PROVIDERS_MAX), absent=()),
             Field(3, "peers", several(_PEER, limits.PROVIDERS_MAX), absent=()),
+            Field(4, "unfinished", FLAG, absent=False),
         ),
     ),
     Kind(
@@ -237,6 +259,7 @@ KINDS: Final = (
             Field(2, "have", HAVE),
             Field(3, "full", FLAG, absent=False),
             Field(4, "wanting", FLAG, absent=False),
+            Field(6, "coming", several(uint(limits.CHUNKS_MAX - 1), limits.COMING_MAX), absent=()),
         ),
         limits.HAVE_BYTES_MAX,
     ),

@@ -14,11 +14,18 @@ CONTROL_BYTES_MAX = 64 * 1024
 HAVE_BYTES_MAX = 129 * 1024
 """A have-set is the one larger control message: a bitmap of 2**20 chunks has 128 KiB."""
 
+COMING_MAX = 64
+"""Chunks under way from other sites that a have names: a small window's worth."""
+
 HELLO_BYTES_MAX = 8 * 1024
 """A hello has a dozen fields; the rest is room for later ones."""
 
 ROOT_BYTES_MAX = 40 * 1024
 """A manifest root of 1,024 page digests has 35 KiB."""
+
+SMALL_BYTES_MAX = 64 * 1024
+"""A blob that may come instead of its manifest root: below the smallest part of a second on a link of 1 MB/s, as it is
+sent in one piece. Four fifths of such a message are its content from 20 kB on."""
 
 PAGE_BYTES_MAX = 32 * 1024
 """1,024 digests of 32 bytes."""
@@ -85,6 +92,12 @@ CLAIMS_MAX = 128
 
 PROVIDERS_MAX = 64
 """Providers in one answer: more than anybody links to."""
+
+LOOKUPS_MAX = 128
+"""Blobs in one lookup: 4.5 KB."""
+
+MARK_BYTES = 8
+"""Of a summary of claims: whoever makes two claims with the same mark deceives itself."""
 
 FLOOD_TTL_MAX = 4
 """Hops of a flooded query; the default is 3."""

@@ -80,6 +80,15 @@ def page_digests(root: ManifestRoot, page: int, data: bytes) -> list[Digest]:
     return [Digest(bytes(data[at : at + DIGEST_BYTES])) for at in range(0, len(data), DIGEST_BYTES)]
 
 
+def is_whole(blob: BlobId, content: bytes) -> bool:
+    """Whether this is all of that blob, and it has one chunk: its manifest follows from its content."""
+    if not 0 < len(content) <= CHUNK_BYTES:
+        return False
+    builder = ManifestBuilder()
+    builder.update(content)
+    return builder.finish().blob == blob
+
+
 class Manifest(NamedTuple):
     """A whole manifest, as `ManifestBuilder` leaves it."""
 

@@ -16,6 +16,13 @@ from edgecache.model.ids import BlobId, BlobRef, Digest, NodeId
 from edgecache.model.peer import Address, CloseReason, Limits, PeerInfo
 from edgecache.wire.limits import WIRE_VERSION
 
+SERVES_LAST = "serves-last"
+"""Feature of a node on battery or on a metered link: chunks are asked of it only when nobody else has them."""
+
+
+BATCHES = "batches"
+"""A feature of a hello: its sender understands lookups of several blobs, and summaries of claims."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:
@@ -166,27 +173,47 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything that one node claims to another: how many claims, and the exclusive or of their marks (8 bytes)."""
+
+    count: int
+    marks: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
-    """To a home: what the sender holds (its own claims), or a hand-over of others' claims between homes."""
+    """To a home: what the sender holds (its own claims), or a hand-over of others' claims between homes.
+
+    `summary` says what the receiver should have of the sender after these claims: if it has exactly that, all of it is
+    repeated by this, otherwise the receiver answers with `again`, to be told everything. Both only to nodes with the
+    feature BATCHES.
+    """
 
     claims: tuple[Claim, ...]
+    summary: Summary | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """To a home: who has this blob?"""
+    """To a home: who has this blob, and (only to nodes with the feature BATCHES) these others?"""
 
     query: int
     blob: BlobId
+    others: tuple[BlobId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Providers:
-    """Answer to a lookup, a flood or a resolve: claims, perhaps none, and where the claimed nodes may be dialled."""
+    """Answer to a lookup, a flood or a resolve: claims, perhaps none, and where the claimed nodes may be dialled.
+
+    `unfinished`: another answer to the same lookup follows.
+    """
 
     query: int
     claims: tuple[Claim, ...]
     peers: tuple[PeerInfo, ...] = ()
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +237,9 @@ class Have:
     have: HaveSet
     full: bool
     wanting: bool
+    coming: tuple[int, ...] = ()
+    """Chunks that the sender has under way from somebody who holds all, or from another site: those of its site who
+    fetch the same blob should leave them to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import re
 
 from edgecache.model.errors import MalformedMessage, UsageError
 from edgecache.model.ids import BlobId, Digest, parse_blob_id
+from edgecache.model.priority import Priority, priority_named
 from edgecache.wire import messages as m
 from edgecache.wire.limits import CHUNKS_MAX
 
@@ -52,6 +53,18 @@ def manifest_path(blob: BlobId) -> tuple[str, ...]:
     return (BLOB, blob, MANIFEST)
 
 
+def small_query(most: int) -> tuple[str, ...]:
+    """With a request for a root: a blob of one chunk may come instead, when it has at most so many bytes. Its manifest
+    follows from it. Older nodes ignore this and answer with the root."""
+    return (f"whole={most}",)
+
+
+def parse_small(query: tuple[str, ...]) -> int:
+    """How large a blob may be that comes instead of its root; 0 when none may."""
+    claimed = next((part[6:] for part in query if part.startswith("whole=")), "")
+    return int(claimed) if _BYTES.fullmatch(claimed) else 0
+
+
 def chunk_path(digest: Digest) -> tuple[str, ...]:
     """GET: the bytes of one chunk; the query says in which blob and where (`b`, `i`)."""
     return (CHUNK, digest.hex())
@@ -89,6 +102,18 @@ def parse_unit(query: tuple[str, ...]) -> int | None:
                 raise MalformedMessage("n is a number of bytes")
             return int(value)
     return None
+
+
+def priority_query(priority: Priority) -> tuple[str, ...]:
+    """The class of a chunk request; a normal one names none, and older nodes ignore it."""
+    return () if priority is Priority.NORMAL else (f"c={priority.word}",)
+
+
+def parse_priority(query: tuple[str, ...]) -> Priority:
+    """The class that a chunk request claims; normal when it names none that we know."""
+    claimed = next((part[2:] for part in query if part.startswith("c=")), "")
+    found = priority_named(claimed)
+    return Priority.NORMAL if found is None else found
 
 
 def parse_page(query: tuple[str, ...]) -> int | None:

@@ -93,7 +93,7 @@ def hash_or_identity(source: Source) -> Iterator[str]:
 
 def impatient_or_patched(source: Source) -> Iterator[str]:
     """Sleeps and patches, in the product's tests that run without the world."""
-    if not source.under("tests") or source.under("tests/integration", "tests/system", "tests/lab"):
+    if not source.under("tests") or source.under("tests/integration", "tests/system", "tests/lab", "tests/compare"):
         return
     for line, module in imported(source):
         if module in ("unittest.mock", "mock", "pytest_mock"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from edgecache.model.content import CHUNK_BYTES, ManifestRoot
 from edgecache.model.errors import NotFound, StoreCorrupt, StoreError, StoreFull
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, blob_id_from_root, sha256
-from edgecache.ports import ChunkStore
+from edgecache.ports import ChunkStore, SmallBlob
 from edgecache.wire.manifest import encode_root
 from tests.conformance.sample import Sample
 
@@ -227,6 +228,37 @@ class ChunkStoreConformance:
         assert sample.read_all(store) == sample.content
         store.flush()
         assert store.usage().used == ODD
+
+    def test_small_blobs_are_kept_together_as_if_each_was_put(self, store: ChunkStore) -> None:
+        samples = [Sample(size, seed) for seed, size in enumerate((20_000, 1, CHUNK_BYTES, 20_000, 0, 7))]
+        small = [SmallBlob(sample.content, f"dir/{seed}", pin=seed == 1) for seed, sample in enumerate(samples)]
+        shown = store.small.keep([*small, small[0]])
+        assert shown[-1] == shown[0]
+        assert store.usage().used == sum(len(sample.content) for sample in samples)
+        for seed, sample in enumerate(samples):
+            assert store.blob(sample.blob) == shown[seed]
+            assert sample.read_all(store) == sample.content
+            assert [store.page(sample.blob, page) for page in range(sample.info.pages)] == sample.pages
+            store.remove(sample.blob)
+            alone = sample.put(store, name=str(seed), pin=seed == 1)
+            assert replace(shown[seed], added=0.0) == replace(alone, added=0.0)
+
+    def test_a_batch_completes_pins_and_names_what_is_here(self, store: ChunkStore) -> None:
+        begun, there, new = (Sample(1000, seed) for seed in range(3))
+        begun.begin(store)
+        store.set_wanted(begun.blob, True)
+        there.put(store, name="first")
+        shown = store.small.keep([SmallBlob(one.content, "second", pin=True) for one in (begun, there, new)])
+        assert [(one.complete, one.pinned, one.wanted) for one in shown] == [(True, True, False)] * 3
+        assert [one.name for one in shown] == ["second", "first", "second"]
+        assert store.usage().used == 3000
+
+    def test_a_batch_beyond_the_cap_leaves_nothing(self, make: Make) -> None:
+        store = make(50_000)
+        with pytest.raises(StoreFull):
+            store.small.keep([SmallBlob(Sample(20_000, seed).content) for seed in range(3)])
+        assert (store.blobs(), store.usage().used) == ([], 0)
+        assert len(store.small.keep([SmallBlob(Sample(20_000, seed).content) for seed in range(2)])) == 2
 
     def test_two_drafts_do_not_mix(self, store: ChunkStore) -> None:
         samples = [Sample(ODD, seed) for seed in range(2)]

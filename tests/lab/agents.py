@@ -20,7 +20,8 @@ from edgecache.model.ids import BlobId
 from edgecache.store.layout import Layout
 from tests.lab.netlab import NetLab
 
-NAMES = ("hall", "kitchen", "attic", "garage", "cellar")
+NAMES = ("hall", "kitchen", "attic", "garage", "cellar", "porch", "study", "stable")
+FEW = 5
 PORT = 5684
 _MARK = 16
 """Last bytes of a chunk that are compared to tell whether it is on the disk: they are written last."""
@@ -29,8 +30,8 @@ _MARK = 16
 class Enrolment:
     """Data directories with key and certificates, as `edgecache init` and `edgecache mesh` leave them."""
 
-    def __init__(self, directory: Path) -> None:
-        self._members = [Agent(name, directory / name) for name in NAMES]
+    def __init__(self, directory: Path, count: int = FEW) -> None:
+        self._members = [Agent(name, directory / name) for name in NAMES[:count]]
         self._stranger = Agent("stranger", directory / "stranger")
         set_up(self._members)
         set_up([self._stranger])
@@ -123,7 +124,7 @@ class Following(threading.Thread):
         self.reply: dict[str, Any] = {}
         self.error: EdgecacheError | None = None
         self.seconds = 0.0
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         self.start()
 
     def run(self) -> None:
@@ -138,7 +139,7 @@ class Following(threading.Thread):
                         self.reply = reply
         except EdgecacheError as error:
             self.error = error
-        self.seconds = time.monotonic() - self._began
+        self.seconds = time.monotonic() - self.began
 
     @property
     def have(self) -> int:

@@ -19,13 +19,13 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from tests.lab.switches import INTERFACE, KernelSwitch, Shape, Switch, TapSwitch, run
+from tests.lab.switches import INTERFACE, KernelSwitch, LabError, Shape, Switch, TapSwitch, run
 
 Argument = str | Path
 
 NODES_MAX = 64
 
-_OURS = re.compile(r"ec([0-9a-f]+)_\d+[nvb]\d+")
+_OURS = re.compile(r"ec([0-9a-f]+)_\d+[nvbj]\d+")
 """Names of namespaces, ports and bridges: they begin with the id of the process that made them."""
 
 _labs_made = 0
@@ -94,6 +94,20 @@ class NetLab:
         """The IPv6 address of a node, with the zone under which the others reach it."""
         return f"fe80::ff:fe77:{node + 1:x}%{INTERFACE}"
 
+    def readdress(self, node: int, number: int) -> str:
+        """Give a node another IPv4 address, 10.77.0.`number`, instead of the one it has; as DHCP may. Returns it."""
+        inside, address = ("ip", "-n", self.namespace(node)), f"10.77.0.{number}"
+        run(*inside, "-4", "addr", "flush", "dev", INTERFACE)
+        run(*inside, "addr", "add", f"{address}/24", "dev", INTERFACE, "noprefixroute")
+        run(*inside, "route", "replace", "10.77.0.0/24", "src", address, "dev", INTERFACE)
+        run(*inside, "route", "replace", "224.0.0.0/4", "dev", INTERFACE)
+        return address
+
+    def only_ipv4(self, node: int) -> None:
+        """A node without IPv6."""
+        setting = f"/proc/sys/net/ipv6/conf/{INTERFACE}/disable_ipv6"
+        run("ip", "netns", "exec", self.namespace(node), "sh", "-c", f"echo 1 >{setting}")
+
     @property
     def _links(self) -> Switch:
         assert self._switch is not None, "the lab is closed"
@@ -113,6 +127,19 @@ class NetLab:
     def heal(self) -> None:
         """Everybody reaches everybody again."""
         self.partition()
+
+    def join_sites(self, one: Sequence[int], other: Sequence[int], *, mbit: float, queue_ms: float = 100) -> None:
+        """Two bridges instead of one, with a cable of this rate between them. Not with the tap switch."""
+        if not isinstance(self._links, KernelSwitch):
+            raise LabError("sites need the kernel's bridges")
+        self.partition(one, other)
+        self._links.join(1, 2, mbit, queue_ms)
+
+    def crossed(self) -> tuple[int, int]:
+        """Bytes that the cable between the sites has carried so far, from the first site and from the second."""
+        if not isinstance(self._links, KernelSwitch):
+            raise LabError("sites need the kernel's bridges")
+        return self._links.crossed(1), self._links.crossed(2)
 
     def carrier(self, node: int, *, up: bool) -> None:
         """Plug or pull a node's cable: it sees the carrier go, and its addresses stay."""

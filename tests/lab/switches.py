@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import tempfile
@@ -62,6 +63,7 @@ class KernelSwitch:
         self._name = name
         self._namespaces = namespaces
         self._bridges: list[int] = []
+        self._borders: list[str] = []
         for node, namespace in enumerate(namespaces):
             port = self._port(node)
             run("ip", "link", "add", port, "type", "veth", "peer", "name", INTERFACE, "netns", namespace)
@@ -99,6 +101,25 @@ class KernelSwitch:
         """Put the node's port on that group's bridge."""
         run("ip", "link", "set", self._port(node), "master", self._bridge(group))
 
+    def join(self, one: int, other: int, mbit: float, queue_ms: float) -> None:
+        """A cable of this rate between the bridges of two groups."""
+        here, there = self._border(one), self._border(other)
+        run("ip", "link", "add", here, "type", "veth", "peer", "name", there)
+        for port, group in ((here, one), (there, other)):
+            _without_ipv6(port)
+            run("ip", "link", "set", port, "gso_max_segs", "1", "master", self._bridge(group), "up")
+            limit = ("rate", f"{mbit}mbit", "burst", "5kb", "latency", f"{queue_ms}ms")
+            run("tc", "qdisc", "replace", "dev", port, "root", "tbf", *limit)
+        self._borders += [here, there]
+
+    def crossed(self, group: int) -> int:
+        """Bytes that have left a group over its cable to another, headers included."""
+        (shown,) = json.loads(run("ip", "-s", "-j", "link", "show", self._border(group)))
+        return int(shown["stats64"]["tx"]["bytes"])
+
+    def _border(self, group: int) -> str:
+        return f"{self._name}j{group}"
+
     def carrier(self, node: int, up: bool) -> None:
         """Plug or pull the cable."""
         run("ip", "link", "set", self._port(node), "up" if up else "down")
@@ -107,6 +128,8 @@ class KernelSwitch:
         """Remove ports and bridges; harmless when they are gone."""
         for node in range(len(self._namespaces)):
             run("ip", "link", "del", self._port(node), check=False)
+        for border in self._borders[::2]:
+            run("ip", "link", "del", border, check=False)
         for group in self._bridges:
             run("ip", "link", "del", f"{self._name}b{group}", check=False)
 

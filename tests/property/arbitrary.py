@@ -105,11 +105,16 @@ messages_by_kind: dict[type, st.SearchStrategy[Any]] = {
     m.StatePull: st.builds(m.StatePull, heads, _flag),
     m.StatePrune: st.just(m.StatePrune()),
     m.StatePush: pushes(),
-    m.Announce: st.builds(m.Announce, _claims),
-    m.Lookup: st.builds(m.Lookup, queries, blobs),
-    m.Providers: st.builds(m.Providers, queries, _claims, st.lists(peers, max_size=2).map(tuple)),
+    m.Announce: st.builds(
+        m.Announce, _claims, st.none() | st.builds(m.Summary, counters, st.binary(min_size=8, max_size=8)),
+        st.booleans(),
+    ),
+    m.Lookup: st.builds(m.Lookup, queries, blobs, st.lists(blobs, max_size=3).map(tuple)),
+    m.Providers: st.builds(m.Providers, queries, _claims, st.lists(peers, max_size=2).map(tuple), st.booleans()),
     m.Flood: st.builds(m.Flood, queries, nodes, refs, st.integers(0, 4)),
-    m.Have: st.builds(m.Have, blobs, have_sets(), _flag, _flag),
+    m.Have: st.builds(
+        m.Have, blobs, have_sets(), _flag, _flag, st.lists(st.integers(0, 2**20 - 1), max_size=16).map(tuple)
+    ),
     m.Cancel: st.builds(m.Cancel, blobs, st.lists(st.integers(0, 2**20 - 1), max_size=5).map(tuple)),
 }
 messages: st.SearchStrategy[m.Message] = st.one_of(*messages_by_kind.values())

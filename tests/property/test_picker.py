@@ -82,18 +82,6 @@ def test_a_share_is_taken_in_one_order(chunks: int, leechers: int, among: int, m
         assert ones(share.next(among, most)) == sorted([index for index in order if among >> index & 1][:most])
 
 
-@given(st.integers(2, 6), sets, st.integers(0, 3))
-def test_only_others_shares_are_left_to_others(leechers: int, among: int, each: int) -> None:
-    picker = Picker(info(CHUNKS), 0)
-    picker.shares = share_out(CHUNKS, nodes(leechers))
-    for rank, mine in enumerate(picker.shares):
-        picker.rank = rank
-        left = ones(picker.left_to_others(among, each))
-        assert not [index for index in left if mine.low <= index < mine.high]
-        assert set(left) <= set(ones(among))
-        assert len(left) <= each * (leechers - 1)
-
-
 @given(st.lists(sets, min_size=1, max_size=6), sets, sets, st.integers(0, 8), randoms)
 def test_a_pick_is_never_what_must_not_be_asked_for(
     holders: list[int], have: int, flying: int, random_first: int, rng: Random

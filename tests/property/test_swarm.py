@@ -46,7 +46,7 @@ from tests.unit.core.swarm.world import blob_of, identity, node_id
 INFOS = [blob_of(37 * CHUNK_BYTES - 7, b"a"), blob_of(1100 * CHUNK_BYTES, b"b"), blob_of(0, b"c")]
 CONFIG = SwarmConfig(
     neighbours_max=16, blobs_per_peer=2, fetches_max=2, unknown_chunks_max=64, inflight_bytes_max=12 * CHUNK_BYTES,
-    window_bytes_max=6 * CHUNK_BYTES, store_tries=3, barred_max=2, candidates_max=4,
+    window_bytes_max=6 * CHUNK_BYTES, barred_max=2, candidates_max=4,
 )
 REASONS = list(FetchFailure)
 

@@ -137,7 +137,7 @@ def test_more_in_flight_than_allowed() -> None:
         number = next(count)
         return [FetchChunk(RequestId(number), mesh.devices[0].node, info.blob, number % 40, CHUNK_BYTES, 60.0)]
 
-    mesh.devices[0].uplink.rate = 1.0
+    mesh.network.plug(0, False)
     breaks(device, greedy)
     with pytest.raises(Violation, match="in flight"):
         mesh.world.run(200.0)

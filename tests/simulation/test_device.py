@@ -70,6 +70,20 @@ def test_a_blob_goes_from_one_to_the_other_at_the_rate_of_the_uplink() -> None:
     assert mesh.devices[0].served_bytes == info.size
 
 
+@pytest.mark.parametrize("busy", [0, 1])
+def test_a_weak_device_takes_its_time_for_each_chunk(busy: int) -> None:
+    profiles = [Profile(chunk_work=0.5 if index == busy else 0.0) for index in range(2)]
+    mesh = mesh_of(*profiles)
+    info = mesh.blob("film", 8 * CHUNK_BYTES)
+    mesh.devices[0].put(info, pinned=True)
+    mesh.world.run(5.0)
+    mesh.devices[1].want(info.blob)
+    mesh.world.run(5.0 + 8 * 0.5 + 2.0)
+    wish = mesh.devices[1].wishes[info.blob]
+    assert wish.done_at is not None
+    assert 8 * 0.5 < wish.done_at - wish.wanted_at < 8 * 0.5 + 0.5
+
+
 def test_a_full_disk_refuses_a_put() -> None:
     mesh = mesh_of(Profile(capacity=CHUNK_BYTES))
     mesh.devices[0].put(mesh.blob("film", 2 * CHUNK_BYTES), pinned=False)

@@ -8,7 +8,9 @@ import pytest
 
 from edgecache.model.peer import CloseReason
 from edgecache.sim import links
-from edgecache.sim.links import Downlink, Link, Network, Uplink
+from edgecache.sim.lanes import ACKNOWLEDGING, FRAMING, QUEUE_SECONDS, SLICE_SECONDS, Lane
+from edgecache.sim.links import Link, Network
+from edgecache.sim.sockets import SOCKET_BYTES, SOCKET_SECONDS
 from edgecache.sim.world import World
 
 KIB = 1024
@@ -24,11 +26,11 @@ class FakeDevice:
     site: str = "here"
     powered: bool = True
     lost: list[tuple[float, CloseReason]] = field(default_factory=list)
-    uplink: Uplink = field(init=False)
-    downlink: Downlink = field(init=False)
+    uplink: Lane = field(init=False)
+    downlink: Lane = field(init=False)
 
     def __post_init__(self) -> None:
-        self.uplink, self.downlink = Uplink(self.world, self.rate), Downlink(self.world, self.down_rate)
+        self.uplink, self.downlink = Lane(self.world, self.rate), Lane(self.world, self.down_rate)
 
     def link_lost(self, link: Link, reason: CloseReason, detail: str) -> None:
         self.lost.append((self.world.now, reason))
@@ -60,34 +62,55 @@ class Lab:
         return [name for name, _ in self.arrived]
 
 
-def test_a_message_takes_its_size_by_rate_and_the_delay() -> None:
+def test_a_message_takes_its_size_with_headers_by_rate_and_the_delay() -> None:
     lab = Lab(2, rate=100_000)
     lab.control(lab.link(0, 1), 0, 10_000, "a")
     lab.world.run(1.0)
     assert lab.names == ["a"]
-    assert lab.arrived[0][1] == pytest.approx(0.1 + 0.010)
+    assert lab.arrived[0][1] == pytest.approx(0.1 * FRAMING + 0.010, rel=0.01)
 
 
-def test_bulk_to_several_peers_takes_turns_on_one_uplink() -> None:
+def test_bulk_to_several_peers_shares_one_uplink() -> None:
+    """As TCP does: all of equal size that began together end together."""
     lab = Lab(4, rate=1_000_000)
     for peer in (1, 2, 3):
         lab.bulk(lab.link(0, peer), 0, 500_000, f"to {peer}")
     lab.world.run(10.0)
-    assert [round(time, 3) for _, time in lab.arrived] == [0.51, 1.01, 1.51]
-    assert lab.devices[0].uplink.sent_bytes == 1_500_000
+    assert [time for _, time in lab.arrived] == pytest.approx([1.5 * FRAMING] * 3, rel=0.08)
+    assert lab.devices[0].uplink.carried == pytest.approx(1_500_000, rel=0.01)
     assert lab.devices[0].uplink.bulk_bytes == 0
 
 
-def test_control_waits_for_a_slice_of_bulk_and_not_for_all_of_it() -> None:
+def test_control_goes_before_bulk_that_has_not_begun() -> None:
     lab = Lab(2, rate=1_000_000)
     link = lab.link(0, 1)
     for number in range(4):
-        lab.bulk(link, 0, 1_000_000, f"bulk {number}")
-    lab.world.at(0.5, lab.control, link, 0, 1_000, "control")
+        lab.bulk(link, 0, 250_000, f"bulk {number}")
+    lab.world.at(0.3, lab.control, link, 0, 1_000, "control")
     lab.world.run(10.0)
-    assert lab.names[0] == "control"
-    assert lab.arrived[0][1] < 0.5 + links.SLICE_SECONDS + 0.02
-    assert lab.arrived[-1][1] == pytest.approx(4.0 + 0.001 + 0.010), "what control took is added to the bulk"
+    assert lab.names == ["bulk 0", "bulk 1", "control", "bulk 2", "bulk 3"]
+
+
+def test_control_on_another_link_waits_for_the_queue_of_the_cable_only() -> None:
+    lab = Lab(3, rate=1_000_000)
+    lab.bulk(lab.link(0, 1), 0, 4_000_000, "bulk")
+    other = lab.link(0, 2)
+    lab.world.at(0.5, lab.control, other, 0, 1_000, "control")
+    lab.world.run(10.0)
+    assert lab.names == ["control", "bulk"]
+    assert lab.arrived[0][1] < 0.5 + QUEUE_SECONDS + 2 * SLICE_SECONDS + 0.020
+
+
+def test_a_link_has_no_more_under_way_than_its_socket_holds() -> None:
+    """Over a long way, a socket of 64 KiB for each round trip; more once it has been fast."""
+    lab = Lab(2)
+    for device in lab.devices:
+        device.delay = 0.5
+    lab.bulk(lab.link(0, 1), 0, 4 * SOCKET_BYTES, "a")
+    lab.world.run(20.0)
+    round_trip = 2.0
+    assert SOCKET_BYTES / round_trip * SOCKET_SECONDS < SOCKET_BYTES, "the rate does not widen the socket here"
+    assert lab.arrived[0][1] > 3 * round_trip + 1.0
 
 
 def test_senders_share_the_downlink_of_one_receiver() -> None:
@@ -95,8 +118,20 @@ def test_senders_share_the_downlink_of_one_receiver() -> None:
     for sender in (1, 2, 3):
         lab.bulk(lab.link(sender, 0), sender, 1_000_000, f"from {sender}")
     lab.world.run(10.0)
-    assert lab.arrived[-1][1] == pytest.approx(3.0, abs=0.1)
-    assert lab.arrived[0][1] == pytest.approx(1.01, abs=0.01), "one sender alone is not slowed"
+    assert lab.arrived[-1][1] == pytest.approx(3.0 * FRAMING, rel=0.03)
+    alone = Lab(2, rate=1_000_000, down_rate=1_000_000)
+    alone.bulk(alone.link(1, 0), 1, 1_000_000, "alone")
+    alone.world.run(10.0)
+    assert alone.arrived[0][1] == pytest.approx(FRAMING, rel=0.05), "one sender alone is not slowed"
+
+
+def test_acknowledgements_take_their_part_of_the_way_back() -> None:
+    lab = Lab(2, rate=1_000_000, down_rate=1_000_000)
+    link = lab.link(0, 1)
+    lab.bulk(link, 0, 2_000_000, "there")
+    lab.bulk(link, 1, 2_000_000, "back")
+    lab.world.run(10.0)
+    assert lab.arrived[-1][1] == pytest.approx(2.0 * (FRAMING + ACKNOWLEDGING), rel=0.03)
 
 
 def test_a_partition_stalls_and_a_heal_delivers_in_order() -> None:
@@ -133,7 +168,7 @@ def test_a_planned_close_is_heard_after_what_was_sent_before() -> None:
     lab.network.close(link, lab.devices[0], CloseReason.SHED)
     lab.world.run(5.0)
     assert lab.names == ["last words"]
-    assert lab.arrived[0][1] == pytest.approx(0.11)
+    assert lab.arrived[0][1] == pytest.approx(0.11 + 0.022 * FRAMING, abs=0.02)
     ((when, reason),) = lab.devices[1].lost
     assert when > lab.arrived[0][1]
     assert reason is CloseReason.SHED
@@ -191,11 +226,23 @@ def test_bulk_of_a_lost_link_gives_its_turn_away() -> None:
     lab.bulk(kept, 0, 1_000_000, "one")
     lab.bulk(lost, 0, 9_000_000, "never")
     lab.bulk(kept, 0, 1_000_000, "two")
-    lab.network.close(lost, lab.devices[0], CloseReason.SHED)
+    lab.network.close(lost, lab.devices[0], CloseReason.BROKEN)
     lab.world.run(20.0)
     assert lab.names == ["one", "two"]
-    assert lab.arrived[-1][1] == pytest.approx(2.01, abs=0.001)
+    assert lab.arrived[-1][1] == pytest.approx(2.0 * FRAMING, abs=0.1)
     assert lab.devices[0].uplink.bulk_bytes == 0
+
+
+def test_a_planned_close_drops_bulk_that_has_not_begun() -> None:
+    lab = Lab(2, rate=1_000_000)
+    link = lab.link(0, 1)
+    for number in range(3):
+        lab.bulk(link, 0, 500_000, f"bulk {number}")
+    lab.world.at(0.1, lab.network.close, link, lab.devices[0], CloseReason.SHED)
+    lab.world.run(20.0)
+    assert lab.names == ["bulk 0"]
+    assert lab.devices[0].uplink.bulk_bytes == 0
+    assert [reason for _, reason in lab.devices[1].lost] == [CloseReason.SHED]
 
 
 def test_delay_depends_on_the_sites() -> None:

@@ -20,6 +20,7 @@ from edgecache.adapters.coap.framing import Code, Frame
 from edgecache.adapters.coap.greeting import check_hello, diagnostic
 from edgecache.adapters.coap.hub import Hub, Phase
 from edgecache.adapters.coap.inbox import too_large
+from edgecache.adapters.coap.questions import Questions
 from edgecache.adapters.coap.sendqueue import Outgoing, Rank
 from edgecache.adapters.coap.signalling import OUR_CSM, Pings, abort, check_csm
 from edgecache.adapters.coap.stream import SecureStream
@@ -62,11 +63,11 @@ class Connection:
         self._rate = TokenBucket(hub.bounds.control_rate, hub.bounds.control_burst, self.born)
         self._forgiven = TokenBucket(1 / 60, hub.bounds.malformed_burst, self.born)
         self._goodbye: CloseReason | None = None
-        self._owed = 0
         self._pings = Pings(self._loop)
         self.in_progress: set[bytes] = set()
         """Tokens of the peer's requests that are not answered to the last byte."""
-        self.window = 0
+        self.questions = Questions()
+        self.window = self._owed = 0
         """Requests of the peer that may be in progress."""
         self.authenticated: asyncio.Future[None] = self._loop.create_future()
         self.opened: asyncio.Future[None] = self._loop.create_future()
@@ -254,13 +255,13 @@ class Connection:
         if frame.code != Code.CHANGED:
             text = diagnostic(frame.payload) or f.code_text(frame.code)
             raise (Denied if frame.code == Code.FORBIDDEN else Refused)(f"it refuses our hello: {text}")
-        self._open(self._check(frame.payload))
+        self._open(self._check(bytes(frame.payload)))
 
     def _accept(self, frame: Frame) -> None:
         try:
             if frame.code != Code.POST or parse_post(frame).path != paths.NODE:
                 raise MalformedMessage("the first message is not a hello")
-            hello = self._check(frame.payload)
+            hello = self._check(bytes(frame.payload))
         except EdgecacheError as error:
             code = Code.FORBIDDEN if isinstance(error, Denied) else Code.BAD_REQUEST
             self._reply(frame, code, error.message.encode())
@@ -316,7 +317,7 @@ class Connection:
         post = Post((), 0)
         try:
             post = parse_post(frame)
-            message = codec.decode(frame.payload)
+            message = codec.decode(bytes(frame.payload))
             if isinstance(message, Hello) or paths.path_of(message) != post.path:
                 raise MalformedMessage(f"a {type(message).__name__} that does not belong there")
         except MalformedMessage as error:

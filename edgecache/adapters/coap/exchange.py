@@ -1,7 +1,8 @@
 """aiocoap's view of the links: a token interface whose remotes are our connections.
 
-aiocoap matches responses to requests and runs request handlers; bytes, queues and deadlines are ours. The one private
-name used is `Context._append_tokenmanaged_transport`.
+aiocoap matches responses to requests and runs request handlers; bytes, queues and deadlines are ours. Chunks go past
+it: a link carries thousands a second, and only their messages are alike (decision 0006). The one private name used is
+`Context._append_tokenmanaged_transport`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.framing import Code, Frame
 from edgecache.adapters.coap.hub import Phase
 from edgecache.adapters.coap.sendqueue import Outgoing
+from edgecache.adapters.coap.units import UnitServer
 from edgecache.model.errors import MalformedMessage
 
 SCHEME = "coaps+tcp"
@@ -71,17 +73,17 @@ class SentMessage(Message):
 class Exchange(interfaces.TokenInterface):
     """Requests and responses between aiocoap and the connections."""
 
-    def __init__(self, token_manager: Any) -> None:
-        self._tokens = token_manager
+    def __init__(self, token_manager: Any, units: UnitServer) -> None:
+        self._tokens, self._units = token_manager, units
         self._endpoints: dict[Connection, PeerEndpoint] = {}
 
     @classmethod
-    async def attach(cls, context: Context) -> Exchange:
-        """Hang a new one into `context`."""
+    async def attach(cls, context: Context, units: UnitServer) -> Exchange:
+        """Hang a new one into `context`; requests for chunks go to `units`."""
         made: list[Exchange] = []
 
         async def make(token_manager: Any) -> Exchange:
-            made.append(cls(token_manager))
+            made.append(cls(token_manager, units))
             return made[0]
 
         await context._append_tokenmanaged_transport(make)
@@ -127,10 +129,16 @@ class Exchange(interfaces.TokenInterface):
         return endpoint
 
     def requested(self, connection: Connection, frame: Frame) -> None:
-        """A request of the peer; beyond its window it is refused with 5.03."""
-        if frame.token not in connection.in_progress and len(connection.in_progress) >= connection.window:
+        """A request of the peer; beyond its window it is refused with 5.03, with a token in use it is dropped."""
+        if frame.token in connection.in_progress:
+            return  # RFC 7252 section 5.3.1; answers that nobody reads would pile up
+        if len(connection.in_progress) >= connection.window:
             options = f.encode_options(((f.Option.MAX_AGE, f.uint(BUSY_SECONDS)),))
             connection.say(f.head(Code.SERVICE_UNAVAILABLE, frame.token, options, 0))
+            return
+        if self._units.takes(frame):
+            connection.in_progress.add(frame.token)
+            self._units.requested(connection, frame)
             return
         try:
             message = _message(frame)
@@ -143,6 +151,8 @@ class Exchange(interfaces.TokenInterface):
 
     def answered(self, connection: Connection, frame: Frame) -> None:
         """A response of the peer; late and unsolicited ones are dropped."""
+        if connection.questions.answered(frame):
+            return
         try:
             message = _message(frame)
         except UnicodeDecodeError as cause:
@@ -156,13 +166,15 @@ class Exchange(interfaces.TokenInterface):
 
     def left(self, connection: Connection) -> None:
         """Fail what was asked over this connection, stop what was asked of us."""
+        connection.questions.lost()
+        self._units.left(connection)
         endpoint = self._endpoints.pop(connection, None)
         if endpoint is not None:
             self._tokens.dispatch_error(error.NetworkError("the link was closed"), endpoint)
 
 
 def _message(frame: Frame) -> Message:
-    message = Message(code=frame.code, payload=frame.payload)
+    message = Message(code=frame.code, payload=bytes(frame.payload))
     message.token = frame.token
     message.direction = Direction.INCOMING
     for number, value in frame.options:

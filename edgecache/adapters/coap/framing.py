@@ -24,8 +24,12 @@ class Code(IntEnum):
     CHANGED = 0x44
     CONTENT = 0x45
     BAD_REQUEST = 0x80
+    UNAUTHORIZED = 0x81
     BAD_OPTION = 0x82
     FORBIDDEN = 0x83
+    NOT_FOUND = 0x84
+    NOT_ACCEPTABLE = 0x86
+    INTERNAL_SERVER_ERROR = 0xA0
     SERVICE_UNAVAILABLE = 0xA3
     CSM = 0xE1
     PING = 0xE2
@@ -69,7 +73,8 @@ class Frame:
     code: int
     token: bytes
     options: tuple[tuple[int, bytes], ...]
-    payload: bytes
+    payload: bytes | memoryview
+    """A view where the buffer of the message was given away with it."""
 
     @property
     def code_class(self) -> int:
@@ -102,15 +107,16 @@ def measure(buffer: memoryview) -> tuple[int, int] | None:
     return 2 + extended + token + length, buffer[1 + extended]
 
 
-def parse(message: memoryview) -> Frame:
-    """A complete message, as long as `measure` said; raises MalformedMessage."""
+def parse(message: memoryview, *, keep: bool = False) -> Frame:
+    """A complete message, as long as `measure` said; raises MalformedMessage. The payload is a view with `keep`."""
     length = message[0] >> 4
     at = 1 + (max(0, length - 12) if length < 15 else 4)
     code = message[at]
     begin = at + 1 + (message[0] & 0x0F)
     token = bytes(message[at + 1 : begin])
     options, end = _options(message, begin)
-    return Frame(code, token, options, bytes(message[end:]))
+    payload = message[end:]
+    return Frame(code, token, options, payload if keep else bytes(payload))
 
 
 def _options(message: memoryview, at: int) -> tuple[tuple[tuple[int, bytes], ...], int]:

@@ -25,7 +25,7 @@ def check_hello(theirs: Hello, ours: Hello, proved: NodeId) -> None:
         )
 
 
-def diagnostic(payload: bytes) -> str:
+def diagnostic(payload: bytes | memoryview) -> str:
     """A peer's explanation (RFC 7252 section 5.5.2), made harmless."""
-    text = payload[: 4 * DIAGNOSTIC_MAX].decode("utf-8", "replace")[:DIAGNOSTIC_MAX]
+    text = bytes(payload[: 4 * DIAGNOSTIC_MAX]).decode("utf-8", "replace")[:DIAGNOSTIC_MAX]
     return "".join(c if c.isprintable() else "?" for c in text)

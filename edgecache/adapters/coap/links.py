@@ -17,11 +17,13 @@ from edgecache.adapters.coap.journal import Journal
 from edgecache.adapters.coap.listening import bind_tcp
 from edgecache.adapters.coap.site import MeshSite
 from edgecache.adapters.coap.switchboard import Switchboard
+from edgecache.adapters.coap.units import UnitServer
 from edgecache.core.vocabulary import LinkId
 from edgecache.model.errors import TimedOut, Unreachable
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.model.peer import Address, CloseReason
-from edgecache.ports import LinkHandler, Links, LinkStats
+from edgecache.model.priority import Priority
+from edgecache.ports import LinkGauge, LinkHandler, Links, LinkStats
 from edgecache.wire.messages import Message
 
 LIBRARY_LOGGER = "coap"
@@ -49,7 +51,7 @@ class CoapLinks(Links):
             if context.verify_mode is not ssl.CERT_REQUIRED:
                 raise ValueError("a TLS context that does not demand a certificate")
         context = Context(serversite=MeshSite(handler, journal.warning), loggername=LIBRARY_LOGGER)
-        exchange = await Exchange.attach(context)
+        exchange = await Exchange.attach(context, UnitServer(handler, journal.warning))
         switchboard = Switchboard(handler, exchange, check_peer, journal, bounds)
         dialler = Dialler(switchboard, client_tls, bounds)
         return cls(context, switchboard, dialler, Asker(context, exchange, switchboard), server_tls)
@@ -105,11 +107,35 @@ class CoapLinks(Links):
         """Root or page as the peer has it, not checked. NotFound, Refused, Denied, TimedOut, Unreachable."""
         return await self._asker.manifest(peer, blob, page, timeout)
 
+    async def fetch_small(
+        self, peer: NodeId, blob: BlobId, most: int, timeout: float, priority: Priority
+    ) -> tuple[bytes, bool]:
+        """A root and False, or all of a small blob and True. As `fetch_manifest`."""
+        return await self._asker.small(peer, blob, most, timeout, priority)
+
     async def fetch_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int, timeout: float
-    ) -> bytes:
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int, timeout: float,
+        priority: Priority = Priority.NORMAL,
+    ) -> bytes | memoryview:
         """Exactly these bytes of a chunk, not checked. As `fetch_manifest`; MalformedMessage for another number."""
-        return await self._asker.unit(peer, blob, index, digest, offset, size, timeout)
+        return await self._asker.unit(peer, blob, index, digest, offset, size, timeout, priority)
+
+    def measure(self) -> list[LinkGauge]:
+        """What TCP knows of the newest link to each peer."""
+        gauges = []
+        for connection in self._switchboard.links():
+            state = connection.stream.socket_state()
+            if state is not None and connection.link is not None and connection.peer is not None:
+                gauges.append(LinkGauge(
+                    connection.link, connection.peer, state.rtt, state.min_rtt, state.acked, connection.stream.received
+                ))  # fmt: skip
+        return gauges
+
+    def pace(self, peer: NodeId, rate: float) -> None:
+        """Send at most so many bytes a second on the links to a peer; 0 is unlimited."""
+        for connection in self._switchboard.links():
+            if connection.peer == peer:
+                connection.stream.pace(rate)
 
     def stats(self) -> list[LinkStats]:
         """What each open link has carried; bytes as on the network, TLS included."""

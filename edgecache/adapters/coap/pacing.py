@@ -10,8 +10,16 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-_TCP_INFO = struct.Struct("=68xI48xQ20xI")
-"""rtt at 68, bytes_acked at 120, min_rtt at 148 of struct tcp_info (linux/tcp.h)."""
+_TCP_INFO = struct.Struct("=16xI48xI48xQ20xI")
+"""snd_mss at 16, rtt at 68, bytes_acked at 120, min_rtt at 148 of struct tcp_info (linux/tcp.h)."""
+
+_SO_MAX_PACING_RATE = 47
+"""asm-generic/socket.h; Python does not name it."""
+
+_PACE = struct.Struct("@L")
+"""An unsigned long: 4 bytes on 32-bit Linux."""
+
+_PACE_NONE = (1 << 8 * _PACE.size) - 1
 
 _RTT_SANE_US = 60_000_000
 """The kernel says 2**32 - 1 while it has no sample."""
@@ -52,6 +60,8 @@ class SocketState:
     rtt: float
     """Smoothed, in seconds; 0 when unknown."""
     min_rtt: float
+    segment: int = 0
+    """Bytes of the largest segment."""
 
 
 class Gauge(Protocol):
@@ -76,8 +86,13 @@ class TcpGauge:
         """Two system calls, about 2 us."""
         queued = struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
         raw = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        rtt, acked, min_rtt = _TCP_INFO.unpack(raw)
-        return SocketState(queued, acked, rtt / 1e6, min_rtt / 1e6 if min_rtt < _RTT_SANE_US else 0.0)
+        segment, rtt, acked, min_rtt = _TCP_INFO.unpack(raw)
+        return SocketState(queued, acked, rtt / 1e6, min_rtt / 1e6 if min_rtt < _RTT_SANE_US else 0.0, segment)
+
+    def set_pace(self, rate: float) -> None:
+        """Bytes a second that leave at most, of payload, spread evenly; 0 is unlimited (SO_MAX_PACING_RATE, tcp(7))."""
+        pace = int(min(max(rate, 1.0), _PACE_NONE)) if rate else _PACE_NONE
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, _PACE.pack(pace))
 
     def set_low_water(self, size: int) -> None:
         """The socket becomes writable when less than this is unsent (TCP_NOTSENT_LOWAT, tcp(7))."""

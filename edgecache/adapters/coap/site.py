@@ -1,12 +1,7 @@
-"""What we answer to a linked peer's GET: chunks and parts of them, manifests, the list of resources.
-
-Part of a chunk is one BERT block (RFC 8323 section 6): Block2 with SZX 7, the block number counting 1,024 bytes, the
-query `n` naming how many bytes the answer carries. The More flag is set unless the part is known to be the last.
-"""
+"""What we answer to a linked peer's GET besides chunks: manifests, small blobs, the list of resources."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,16 +12,14 @@ from aiocoap.numbers import codes
 from edgecache.adapters.coap.exchange import SentMessage
 from edgecache.adapters.coap.framing import Option
 from edgecache.adapters.coap.linkformat import CONTENT_LINK_FORMAT, WELL_KNOWN, Link, render
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.adapters.coap.units import CONTENT_OCTETS
 from edgecache.model.errors import EdgecacheError, MalformedMessage, NotFound, UsageError
 from edgecache.model.ids import NodeId, parse_blob_id
-from edgecache.ports import LinkHandler, Refusal
+from edgecache.ports import LinkHandler, Whole
 from edgecache.wire import paths
+from edgecache.wire.limits import SMALL_BYTES_MAX
 
-CONTENT_OCTETS = 42
 CONTENT_CBOR = 60
-BLOCK_BYTES = 1024
-SZX_BERT = 7
 
 LINKS = (
     Link(paths.NODE, "edgecache.node", (CONTENT_CBOR,)),
@@ -39,7 +32,6 @@ LINKS = (
 _UNDERSTOOD = frozenset(
     (Option.URI_HOST, Option.URI_PORT, Option.URI_PATH, Option.URI_QUERY, Option.ACCEPT, Option.BLOCK2)
 )
-_RETRY_MAX = 0xFFFFFFFF
 
 
 class MeshSite:
@@ -73,34 +65,23 @@ class MeshSite:
         path, query = request.opt.uri_path, request.opt.uri_query
         if path == WELL_KNOWN:
             return _accepted(request, CONTENT_LINK_FORMAT, Message(payload=render(LINKS, query)))
-        if path[:1] == (paths.CHUNK,):
-            return _accepted(request, CONTENT_OCTETS, await self._chunk(peer, request))
         if len(path) == 3 and path[0] == paths.BLOB and path[2] == paths.MANIFEST:
             page = paths.parse_page(query)
+            if page is None and (most := paths.parse_small(query)):
+                return await self._small(peer, request, min(most, SMALL_BYTES_MAX))
             data = await self._handler.serve_manifest(peer, parse_blob_id(path[1]), page)
             return _accepted(request, CONTENT_CBOR if page is None else CONTENT_OCTETS, Message(payload=data))
         raise NotFound("no such resource")
 
-    async def _chunk(self, peer: NodeId, request: Message) -> Message:
-        query, block = request.opt.uri_query, request.opt.block2
-        digest, blob, index = paths.parse_chunk(request.opt.uri_path[1:], query)
-        if block is not None and (block.size_exponent != SZX_BERT or block.more):
-            return Message(code=codes.BAD_OPTION, payload=b"parts of chunks are BERT blocks")
-        offset = block.block_number * BLOCK_BYTES if block is not None else 0
-        size = paths.parse_unit(query) or CHUNK_BYTES - offset
-        if size <= 0 or offset + size > CHUNK_BYTES:
-            raise MalformedMessage("a part beyond the end of the largest chunk")
-        data = await self._handler.serve_unit(peer, blob, index, digest, offset, size)
-        if isinstance(data, Refusal):
-            if data.retry_after <= 0:
-                return Message(code=codes.NOT_FOUND)
-            return Message(code=codes.SERVICE_UNAVAILABLE, max_age=min(math.ceil(data.retry_after), _RETRY_MAX))
-        message = SentMessage(payload=data)
-        if block is not None:
-            more = len(data) == size and len(data) % BLOCK_BYTES == 0 and offset + size < CHUNK_BYTES
-            message.opt.block2 = (block.block_number, more, SZX_BERT)
-        message.on_sent = partial(self._handler.unit_sent, peer, blob, index, offset)
-        return message
+    async def _small(self, peer: NodeId, request: Message, most: int) -> Message:
+        """The root, or all of a small blob."""
+        blob, priority = parse_blob_id(request.opt.uri_path[1]), paths.parse_priority(request.opt.uri_query)
+        found = await self._handler.serve_manifest(peer, blob, None, most, priority)
+        if not isinstance(found, Whole):
+            return _accepted(request, CONTENT_CBOR, Message(payload=found))
+        message = SentMessage(payload=found.data)
+        message.on_sent = partial(self._handler.unit_sent, peer, blob, 0, 0)
+        return _accepted(request, CONTENT_OCTETS, message)
 
 
 def _accepted(request: Message, content_format: int, response: Message) -> Message:

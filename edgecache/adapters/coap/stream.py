@@ -218,6 +218,11 @@ class SecureStream(asyncio.BufferedProtocol):
         """Bytes given to the network."""
         return self._writer.written if self._writer is not None else 0
 
+    def pace(self, rate: float) -> None:
+        """Let the kernel send at most so many bytes a second; 0 is unlimited."""
+        if self._gauge is not None and self._transport is not None and not self._transport.is_closing():
+            self._gauge.set_pace(rate)
+
     def socket_state(self) -> SocketState | None:
         """What the kernel knows of the connection; None when it is gone."""
         if self._gauge is None or self._transport is None or self._transport.is_closing():

@@ -15,8 +15,13 @@ from edgecache.adapters.coap.pacing import Gauge, Goodput
 from edgecache.adapters.coap.sendqueue import Outgoing, SendQueue
 from edgecache.adapters.coap.tls import TlsStream
 
-SLICE_BYTES = 64 * 1024
-"""Encrypted and written at a time: four TLS records."""
+SLICE_BYTES = 128 * 1024
+"""Encrypted and written at a time: eight TLS records. More: longer turns of the event loop, 2.6 ms where AES takes
+20 ns a byte; less: more of them."""
+
+SEGMENTS_MIN = 4
+"""In the socket at least, of TCP's segments: a receiver may wait 40 ms for a second one before it acknowledges one (RFC
+1122 section 4.2.3.2). They are 64 KiB on the loopback interface."""
 
 ROOM_MIN = 8 * 1024
 """With less room than this it is not worth waking up."""
@@ -108,9 +113,11 @@ class LinkWriter:
         state = self._gauge.read()
         self._goodput.sample(self._loop.time(), state.acked, state.min_rtt)
         rate, bounds = self._goodput.rate, self._bounds
-        budget = max(bounds.queue_bytes_min, int(rate * (bounds.queue_seconds + state.min_rtt)))
+        least = max(bounds.queue_bytes_min, SEGMENTS_MIN * state.segment)
+        budget = max(least, int(rate * (bounds.queue_seconds + state.min_rtt)))
         self._tune(budget)
-        self._delay = ROOM_MIN / rate if rate else state.min_rtt
+        # While the rate is still growing, it says little: an acknowledgement is due in a round trip.
+        self._delay = min(ROOM_MIN / rate, state.rtt) if rate else state.min_rtt
         return min(budget - state.outstanding, SLICE_BYTES)
 
     def _tune(self, budget: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from socket import SocketIO
@@ -70,11 +71,17 @@ class ControlClient:
         except TimeoutError as error:
             raise TimedOut("the agent takes no more of the content", hint="see its log: its disk is slow") from error
 
+    def hang_up(self) -> None:
+        """End the connection, from any thread; whoever reads gets Unreachable."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def replies(self) -> Iterator[dict[str, Any]]:
-        """Progress objects and last the final one; raises the typed error that the agent reports."""
+        """Events (one may tell of an error of its own) and last the final reply; raises the typed error that the agent
+        reports."""
         while True:
             reply = self._line()
-            if "error" in reply:
+            if "error" in reply and "event" not in reply:
                 raise error_from_json(reply)
             yield reply
             if reply.get("ok"):

@@ -37,7 +37,13 @@ class Channel:
     async def say(self, reply: Mapping[str, Any]) -> None:
         """One JSON line; waits while the client does not read."""
         self._giving = reply.get("event") == "content"
-        self._writer.write(json.dumps(reply).encode() + b"\n")
+        self._writer.write(_line(reply))
+        await self._writer.drain()
+
+    async def say_whole(self, reply: Mapping[str, Any], data: bytes, after: Mapping[str, Any]) -> None:
+        """A line, a content of at most one frame, and another line, at one stroke."""
+        frame = (LENGTH.pack(len(data)), data) if data else ()
+        self._writer.write(b"".join((_line(reply), *frame, END, _line(after))))
         await self._writer.drain()
 
     async def content(self) -> AsyncIterator[bytes]:
@@ -87,6 +93,10 @@ class Channel:
             await asyncio.sleep(interval)
             if not (self._taking or self._giving):
                 await self.say({"event": "working"})
+
+
+def _line(reply: Mapping[str, Any]) -> bytes:
+    return json.dumps(reply).encode() + b"\n"
 
 
 Operation: TypeAlias = Callable[[Mapping[str, Any], Channel], Awaitable[Mapping[str, Any]]]

@@ -88,6 +88,8 @@ class Bridge:
         self._role: _Bridging | _Vacancy | None = None
         self._fences = 0
         self._no_claim_before: Instant = float("-inf")
+        self._fact_due: Instant = float("-inf")
+        """By then we should have heard of the claim that we saw at the broker."""
         self._leaving = False
         self._handlers = {
             BrokerChanged: self._broker, BridgeFenced: self._fenced, MemberChanged: self._member,
@@ -126,6 +128,7 @@ class Bridge:
                 self._fence(now, out)
             else:
                 self._role = None  # somebody has just claimed: its fact is on the way
+                self._fact_due = now + self._config.claim_step
         self._decide(now, out)
 
     def _fenced(self, event: BridgeFenced, now: Instant, out: Outbox) -> None:
@@ -206,7 +209,7 @@ class Bridge:
             since = max(now, self._settled, self._no_claim_before)
             self._role = _Vacancy(since, self._config.claim_jitter * self._rng.random())
         before_me = place(self._me.site, self._me.node, rivals)
-        turn = self._role.since + self._role.jitter + self._config.claim_step * before_me
+        turn = max(self._role.since + self._role.jitter + self._config.claim_step * before_me, self._fact_due)
         if now < turn:
             return [turn]
         self._top_term = min(self._top_term + 1, TERM_MAX)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from edgecache.core.directory.records import withdrawal
+from edgecache.core.directory.records import summary_of, withdrawal
 from edgecache.core.vocabulary import LinkWanted, MachineName, TimerKey
 from edgecache.model.content import BlobInfo
 from edgecache.model.ids import BlobId, Digest, NodeId
@@ -59,6 +60,10 @@ class Announcer:
         self._moved: dict[BlobId, None] = {}
         self._pending: dict[NodeId, dict[BlobId, int]] = {}
         """By home: blobs to tell of, with their number of chunks, which is still needed when they are gone."""
+        self._repeats: dict[NodeId, None] = {}
+        """Homes that are to hear everything again."""
+        self._summarised: dict[NodeId, None] = {}
+        """Homes that were sent a summary, and may ask for more."""
         self._wanted: dict[NodeId, Instant] = {}
         self._absent: dict[NodeId, _Absence] = {}
         self._flush_at: Instant | None = None
@@ -163,6 +168,8 @@ class Announcer:
 
     def _forget(self, node: NodeId) -> None:
         self._pending.pop(node, None)
+        self._repeats.pop(node, None)
+        self._summarised.pop(node, None)
         self._wanted.pop(node, None)
         self._absent.pop(node, None)
 
@@ -187,26 +194,45 @@ class Announcer:
     def refresh(self, now: Instant, out: Outbox) -> None:
         """Repeat everything, so that records do not lapse."""
         self._refreshing = False
-        self._news.update(dict.fromkeys(self._holdings))
+        for home in self._homes():
+            self._repeats[home] = None
         self._refresh_later(now, out)
         self.flush(now, out)
 
     def refresh_interval(self) -> float:
         """Seconds between repetitions: what one costs, at the rate that may be spent on it."""
-        copies, unlinked = 0, dict[NodeId, None]()
-        for holding in self._holdings.values():
-            for _, home in holding.homes:
-                if home != self._around.me.node:
-                    copies += 1
-                    if not self._around.linked(home):
-                        unlinked[home] = None
-        cost = copies * self._config.claim_bytes + len(unlinked) * self._config.link_bytes
+        config, cost = self._config, 0
+        for home, copies in self._homes().items():
+            cost += config.summary_bytes if self._around.batching(home) else copies * config.claim_bytes
+            if not self._around.linked(home):
+                cost += config.link_bytes
         return min(max(cost / self._config.refresh_rate, self._config.refresh_min), self._config.refresh_max)
 
     def _refresh_later(self, now: Instant, out: Outbox) -> None:
         if self._holdings and not self._refreshing:
             self._refreshing = True
             out.timer(REFRESH, now + self.refresh_interval() * (0.9 + 0.2 * self._rng.random()))
+
+    def _homes(self) -> dict[NodeId, int]:
+        """Other nodes that are homes of what we hold, and of how much of it."""
+        found: dict[NodeId, int] = {}
+        for holding in self._holdings.values():
+            for _, home in holding.homes:
+                found[home] = found.get(home, 0) + 1
+        found.pop(self._around.me.node, None)
+        return found
+
+    def say_again(self, home: NodeId, now: Instant, out: Outbox) -> None:
+        """A home has not what the summary says: tell it everything, once for each summary."""
+        if home in self._summarised:
+            del self._summarised[home]
+            self._tell_all(home)
+            self._drain(now, out)
+
+    def _tell_all(self, home: NodeId) -> None:
+        for holding in self._holdings.values():
+            if any(node == home for _, node in holding.homes):
+                self._tell(home, holding)
 
     # ---- sending
 
@@ -229,8 +255,7 @@ class Announcer:
         """A link is there: send what waited for it."""
         self._wanted.pop(peer, None)
         self._absent.pop(peer, None)
-        if peer in self._pending:
-            self._send(peer, out)
+        if peer in self._pending or peer in self._repeats:
             self._drain(now, out)
 
     def link_unavailable(self, peer: NodeId, now: Instant, out: Outbox) -> None:
@@ -249,10 +274,11 @@ class Announcer:
                 del self._wanted[peer]
                 self._back_off(peer, now)
         due: list[Instant] = []
-        for home in list(self._pending):
+        for home in list(self._pending | self._repeats):
             absence = self._absent.get(home)
             if self._around.linked(home):
-                self._send(home, out)
+                if self._send(home, out):
+                    due.append(now + self._config.announce_pause)
             elif home in self._wanted:
                 due.append(self._wanted[home] + self._config.want_timeout)
             elif absence is not None and absence.until > now:
@@ -267,18 +293,36 @@ class Announcer:
     def _back_off(self, home: NodeId, now: Instant) -> None:
         before = self._absent.pop(home, None)
         pause = min(2 * before.pause, self._config.retry_max) if before else self._config.retry_min
-        if home in self._pending:
+        if home in self._pending or home in self._repeats:
             self._absent[home] = _Absence(pause, now + pause * (0.75 + 0.5 * self._rng.random()))
 
-    def _send(self, home: NodeId, out: Outbox) -> None:
-        claims = [self._claim(blob, chunks) for blob, chunks in self._pending.pop(home).items()]
-        for first in range(0, len(claims), CLAIMS_MAX):
-            out.send(home, Announce(tuple(claims[first : first + CLAIMS_MAX])))
+    def _send(self, home: NodeId, out: Outbox) -> bool:
+        """Tell a linked home what it should hear; True when that is to go on after a pause."""
+        if home in self._repeats and not self._around.batching(home):
+            del self._repeats[home]
+            self._tell_all(home)
+        pending = self._pending.pop(home, {})
+        first = list(islice(pending, CLAIMS_MAX * self._config.announces_at_once))
+        claims = [self._claim(blob, pending.pop(blob)) for blob in first]
+        for at in range(0, len(claims), CLAIMS_MAX):
+            out.send(home, Announce(tuple(claims[at : at + CLAIMS_MAX])))
             self._cost.announcements += 1
         self._cost.claims += len(claims)
         for claim in claims:
             if (holding := self._holdings.get(claim.blob)) is not None:
                 self._note_told(holding, home)
+        if pending:
+            self._pending[home] = pending
+        elif home in self._repeats:
+            del self._repeats[home]
+            self._summarise(home, out)
+        return home in self._pending or home in self._repeats
+
+    def _summarise(self, home: NodeId, out: Outbox) -> None:
+        told = [holding for holding in self._holdings.values() if any(node == home for _, node in holding.homes)]
+        self._summarised[home] = None
+        out.send(home, Announce((), summary_of(self._claim(one.info.blob, one.info.chunks) for one in told)))
+        self._cost.announcements += 1
 
     def _note_told(self, holding: Holding, home: NodeId) -> None:
         holding.told[home] = None

@@ -29,12 +29,12 @@ class AskerBudget:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def take(self, peer: NodeId, now: Instant) -> bool:
-        """Whether one more question of this peer is within its budget."""
+    def take(self, peer: NodeId, now: Instant, cost: float = 1.0) -> bool:
+        """Whether one more question of this peer, which counts as `cost`, is within its budget."""
         tokens, at = self._buckets.pop(peer, (self._burst, now))
         tokens = min(self._burst, tokens + (now - at) * self._rate)
-        granted = tokens >= 1.0
-        self._buckets[peer] = (tokens - 1.0 if granted else tokens, now)
+        granted = tokens >= cost
+        self._buckets[peer] = (tokens - cost if granted else tokens, now)
         if len(self._buckets) > self._peers_max:
             del self._buckets[next(iter(self._buckets))]
         return granted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgecache.model.ids import BLOB_PREFIX_MIN, BlobId, BlobRef
+from edgecache.model.ids import BLOB_PREFIX_MIN, BlobId, BlobRef, NodeId
 from edgecache.wire.limits import PROVIDERS_MAX
 from edgecache.wire.messages import Claim
 
@@ -49,6 +49,17 @@ class Knowledge:
         if len(others) > room:
             others = self._rng.sample(others, room)
         return tuple(own[:PROVIDERS_MAX] + others)
+
+    def answer_some(self, blob: BlobId, but: NodeId, most: int, now: Instant) -> list[Claim]:
+        """A few claims for one of many blobs: whole ones first, random among equals."""
+        own = self._own.claim(blob)
+        claims = [claim for claim in self.of_others(BlobRef(blob=blob), now) if claim.node != but]
+        if own is not None:
+            claims.append(own)
+        if len(claims) > most:
+            self._rng.shuffle(claims)
+            claims.sort(key=lambda claim: not claim.whole)
+        return claims[:most]
 
     def _own_blobs(self, ref: BlobRef) -> list[BlobId]:
         if ref.blob is not None:

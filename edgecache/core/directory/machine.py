@@ -20,7 +20,7 @@ from edgecache.core.directory.knowledge import Knowledge
 from edgecache.core.directory.neighbourhood import Neighbourhood
 from edgecache.core.directory.records import ProviderRecords, withdraws
 from edgecache.core.directory.resolve import RESOLVE, Resolves
-from edgecache.core.directory.search import SEARCH, Searches
+from edgecache.core.directory.search import GATHERED, SEARCH, Searches
 from edgecache.core.vocabulary import (
     EntryChanged,
     Event,
@@ -47,7 +47,8 @@ from edgecache.core.vocabulary import (
 from edgecache.model.errors import MalformedMessage
 from edgecache.model.ids import BlobId, BlobRef, NodeId
 from edgecache.wire.facts import CAPACITY_KEY, CAPACITY_MAX, decode_capacity, encode_capacity
-from edgecache.wire.messages import Announce, Flood, Lookup, MemberStatus, Providers
+from edgecache.wire.limits import PROVIDERS_MAX
+from edgecache.wire.messages import Announce, Claim, Flood, Lookup, MemberStatus, Providers, Summary
 
 if TYPE_CHECKING:
     from random import Random
@@ -81,6 +82,7 @@ class Directory:
         self._searches = Searches(self._around, self._knowledge, self._relay, config, self.cost, rng)
         self._resolves = Resolves(self._around, self._knowledge, self._relay, config, self.cost, rng)
         self._lookups = AskerBudget(config.lookup_rate, config.lookup_burst, config.askers_max)
+        self._summaries = AskerBudget(config.summary_rate, config.summary_burst, config.askers_max)
         self._boots: dict[NodeId, int] = {}
         """Boot epoch of each linked member when we last met it."""
         self._handlers = {
@@ -125,6 +127,8 @@ class Directory:
             self._announcer.rehome(now, out)
         elif key == REFRESH:
             self._announcer.refresh(now, out)
+        elif key == GATHERED:
+            self._searches.send_gathered(out)
         elif key == _EXPIRE:
             self._records.expire(now)
             self._expire_later(now, out)
@@ -183,7 +187,7 @@ class Directory:
             self._announcer.reborn(peer, now, out)
         self._note_boot(peer, boot)
         self._announcer.link_up(peer, now, out)
-        self._searches.link_up(peer, out)
+        self._searches.link_up(peer, now, out)
 
     def _note_boot(self, peer: NodeId, boot: int) -> None:
         self._boots.pop(peer, None)
@@ -205,7 +209,7 @@ class Directory:
         self._announcer.hold(event.info, event.held, now, out)
 
     def _wanted(self, event: ProvidersWanted, now: Instant, out: Outbox) -> None:
-        self._searches.want(event.blob, now, out)
+        self._searches.want(event.blob, now, out, any_whole=event.any_whole)
 
     def _unwanted(self, event: ProvidersUnwanted, now: Instant, out: Outbox) -> None:
         self._searches.unwant(event.blob, out)
@@ -223,14 +227,42 @@ class Directory:
         for claim in message.claims:
             if self._records.put(claim, now) and not withdraws(claim):
                 self._searches.heard(claim, out)
+        if message.summary is not None:
+            self._summarised(peer, message.summary, now, out)
+        if message.again:
+            self._announcer.say_again(peer, now, out)
+
+    def _summarised(self, peer: NodeId, summary: Summary, now: Instant, out: Outbox) -> None:
+        """A holder repeats everything in one message: renew it, or ask for it in words."""
+        if not self._summaries.take(peer, now):
+            self.cost.refused += 1
+        elif self._records.summary(peer, now) == summary:
+            self._records.renew(peer, now)
+        else:
+            out.send(peer, Announce((), again=True))
 
     def _looked_up(self, peer: NodeId, message: Lookup, now: Instant, out: Outbox) -> None:
-        if not self._lookups.take(peer, now):
+        if not self._lookups.take(peer, now, 1.0 + len(message.others) * self._config.lookup_batch_cost):
             self.cost.refused += 1
+            return
+        if message.others:
+            self._looked_up_together(peer, message, now, out)
             return
         others = self._knowledge.answer(BlobRef(blob=message.blob), now)
         claims = tuple(claim for claim in others if claim.node != peer)
         out.send(peer, Providers(message.query, claims, self._around.infos(claims)))
+        self.cost.lookup_answers += 1
+
+    def _looked_up_together(self, peer: NodeId, message: Lookup, now: Instant, out: Outbox) -> None:
+        """As many answers as it takes; the last one is the one that is not unfinished."""
+        most, claims = self._config.claims_per_lookup, list[Claim]()
+        for blob in dict.fromkeys((message.blob, *message.others)):
+            some = self._knowledge.answer_some(blob, peer, most, now)
+            if len(claims) + len(some) > PROVIDERS_MAX:
+                out.send(peer, Providers(message.query, tuple(claims), self._around.infos(claims), unfinished=True))
+                claims = []
+            claims += some
+        out.send(peer, Providers(message.query, tuple(claims), self._around.infos(claims)))
         self.cost.lookup_answers += 1
 
     def _answered(self, peer: NodeId, message: Providers, now: Instant, out: Outbox) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgecache.core.directory.ranking import Ranking
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.peer import PeerInfo
-from edgecache.wire.messages import Claim, Hello, MemberStatus
+from edgecache.wire.messages import BATCHES, Claim, Hello, MemberStatus
 
 if TYPE_CHECKING:
     from random import Random
@@ -30,6 +30,7 @@ class Neighbourhood:
         self.me = me
         self._config, self._rng = config, rng
         self._sites_linked: dict[NodeId, str] = {}
+        self._batching: dict[NodeId, None] = {}
         self._members: dict[NodeId, PeerInfo] = {}
         self._gone: dict[NodeId, MemberStatus] = {}
         self._weights: dict[NodeId, int] = {}
@@ -45,10 +46,18 @@ class Neighbourhood:
     def link_up(self, peer: NodeId, hello: Hello) -> None:
         """There is a link."""
         self._sites_linked[peer] = hello.site
+        self._batching.pop(peer, None)
+        if BATCHES in hello.features:
+            self._batching[peer] = None
+
+    def batching(self, node: NodeId) -> bool:
+        """Whether a linked peer understands lookups of several blobs, and summaries."""
+        return node in self._batching
 
     def link_down(self, peer: NodeId) -> None:
         """There is none any more."""
         self._sites_linked.pop(peer, None)
+        self._batching.pop(peer, None)
 
     def pick(self, count: int, but: Iterable[NodeId] = ()) -> list[NodeId]:
         """Random linked peers, those of our site before others."""
@@ -104,7 +113,7 @@ class Neighbourhood:
 
     def infos(self, claims: Iterable[Claim]) -> tuple[PeerInfo, ...]:
         """Where the claimed nodes may be dialled, as far as it is known, and not more than are told in one answer."""
-        known = (self._members.get(claim.node) for claim in claims)
+        known = (self._members.get(node) for node in dict.fromkeys(claim.node for claim in claims))
         return tuple(info for info in known if info is not None and info.addresses)[: self._config.peers_told]
 
     # ---- homes

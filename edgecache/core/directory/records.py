@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgecache.model.ids import BLOB_PREFIX_MIN, BlobId, NodeId
-from edgecache.wire.messages import Claim
+from edgecache.model.ids import BLOB_PREFIX_MIN, BlobId, NodeId, sha256
+from edgecache.wire.limits import MARK_BYTES
+from edgecache.wire.messages import Claim, Summary
 
 if TYPE_CHECKING:
     from edgecache.core.directory.config import DirectoryConfig
@@ -21,6 +23,20 @@ def withdrawal(blob: BlobId, node: NodeId, chunks: int) -> Claim:
 def withdraws(claim: Claim) -> bool:
     """Whether nothing is claimed."""
     return claim.held == 0 and claim.chunks > 0
+
+
+def mark(claim: Claim) -> int:
+    """What a claim adds to a summary: 64 bits of a hash over all of it but its node."""
+    return int.from_bytes(sha256(f"{claim.blob} {claim.held} {claim.chunks}".encode())[:MARK_BYTES], "big")
+
+
+def summary_of(claims: Iterable[Claim]) -> Summary:
+    """The same for the same claims in any order."""
+    count = marks = 0
+    for claim in claims:
+        count += 1
+        marks ^= mark(claim)
+    return Summary(count, marks.to_bytes(MARK_BYTES, "big"))
 
 
 @dataclass(slots=True)
@@ -69,6 +85,18 @@ class ProviderRecords:
     def beginning(self, prefix: str) -> list[BlobId]:
         """Recorded blobs whose id begins so."""
         return [blob for blob in self._by_stem.get(prefix[:BLOB_PREFIX_MIN], {}) if blob.startswith(prefix)]
+
+    def summary(self, node: NodeId, now: Instant) -> Summary:
+        """Of all that a node announced and that has not lapsed."""
+        records = (self._by_blob[blob][node] for blob in self._by_node.get(node, ()))
+        return summary_of(record.claim for record in records if record.expires > now)
+
+    def renew(self, node: NodeId, now: Instant) -> None:
+        """All that a node announced is believed for another while."""
+        for blob in self._by_node.get(node, ()):
+            record = self._by_blob[blob][node]
+            if record.expires > now:
+                record.expires = now + self._config.record_ttl
 
     def drop_node(self, node: NodeId) -> None:
         """Strike out all that a node announced."""

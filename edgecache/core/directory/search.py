@@ -21,6 +21,7 @@ from edgecache.core.directory.knowledge import fits
 from edgecache.core.directory.records import withdraws
 from edgecache.core.vocabulary import LinkWanted, MachineName, Misbehaved, ProvidersFound, TimerKey
 from edgecache.model.ids import BlobId, BlobRef, NodeId
+from edgecache.wire.limits import LOOKUPS_MAX
 from edgecache.wire.messages import Claim, Flood, Lookup, Providers
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from edgecache.model.instant import Instant
 
 SEARCH = "search"
+
+GATHERED = TimerKey(MachineName.DIRECTORY, "gathered")
+"""Fires when lookups that were collected go out."""
 
 _LATELY_MAX = 1024
 """Wanted blobs whose last round is remembered."""
@@ -68,6 +72,16 @@ class _Search:
     source: Stage | None = None
     """Where the first claims came from."""
     hinted: dict[NodeId, None] = field(default_factory=dict)
+    batches: list[int] = field(default_factory=list)
+    """Lookups of several blobs that it is part of."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A lookup of several blobs."""
+
+    peer: NodeId
+    searches: dict[BlobId, _Search]
 
 
 @dataclass(slots=True)
@@ -95,20 +109,26 @@ class Searches:
         self._config, self._cost, self._rng = config, cost, rng
         self._searches: dict[BlobId, _Search] = {}
         self._by_query: dict[int, _Search] = {}
+        self._batches: dict[int, _Batch] = {}
+        self._gathered: dict[NodeId, dict[BlobId, None]] = {}
+        """By home: blobs to ask it for, together, in a moment."""
         self._lately: dict[BlobId, _Lately] = {}
 
     # ---- wanted and unwanted
 
-    def want(self, blob: BlobId, now: Instant, out: Outbox) -> None:
-        """Start a round unless one is under way."""
+    def want(self, blob: BlobId, now: Instant, out: Outbox, *, any_whole: bool = False) -> None:
+        """Start a round unless one is under way, or `any_whole` holder will do and we, as a home, know one."""
         if blob in self._searches:
+            return
+        if any_whole and (whole := [one for one in self._knowledge.of_others(BlobRef(blob=blob), now) if one.whole]):
+            out.tell(ProvidersFound(blob, tuple(whole[: self._config.found_max]), final=True))
             return
         search = _Search(blob, self._rng.getrandbits(64))
         self._searches[blob] = self._by_query[search.query] = search
         lately = self._lately.get(blob)
         self._report(search, self._knowledge.of_others(BlobRef(blob=blob), now), Stage.HOMES, out)
         homes = [home for home in self._around.homes(blob) if home != self._around.me.node]
-        self._ask(search, homes, out)
+        self._ask(search, homes, now, out)
         again = lately is not None and now - lately.ended < self._config.again_within
         if again:
             self._start_flood(search, now, out)
@@ -133,6 +153,9 @@ class Searches:
 
     def answered(self, peer: NodeId, answer: Providers, now: Instant, out: Outbox) -> bool:
         """Take an answer; False when it belongs to no question of ours to that peer."""
+        if (batch := self._batches.get(answer.query)) is not None and batch.peer == peer:
+            self._answered_together(batch, answer, now, out)
+            return True
         search = self._by_query.get(answer.query)
         if search is None:
             return False
@@ -149,11 +172,30 @@ class Searches:
         self._next_if_idle(search, now, out)
         return True
 
-    def link_up(self, peer: NodeId, out: Outbox) -> None:
+    def _answered_together(self, batch: _Batch, answer: Providers, now: Instant, out: Outbox) -> None:
+        by_blob: dict[BlobId, list[Claim]] = {}
+        for claim in answer.claims:
+            by_blob.setdefault(claim.blob, []).append(claim)
+        searches = dict(batch.searches)
+        for blob, claims in by_blob.items():
+            if (search := searches.get(blob)) is not None:
+                self._hint(search, answer, claims, out)
+                self._report(search, claims, Stage.FAR if search.stage is Stage.FAR else Stage.HOMES, out)
+        if answer.unfinished:
+            return
+        for search in searches.values():
+            search.batches.remove(answer.query)
+            search.asked.pop(batch.peer, None)
+        del self._batches[answer.query]
+        for search in searches.values():
+            if self._searches.get(search.blob) is search:
+                self._next_if_idle(search, now, out)
+
+    def link_up(self, peer: NodeId, now: Instant, out: Outbox) -> None:
         """A home can be asked now."""
         for search in list(self._searches.values()):
             if peer in search.awaiting:
-                self._ask(search, [peer], out)
+                self._ask(search, [peer], now, out)
 
     def link_gone(self, peer: NodeId, now: Instant, out: Outbox) -> None:
         """A home cannot be asked, or will not answer."""
@@ -170,16 +212,35 @@ class Searches:
 
     # ---- stages
 
-    def _ask(self, search: _Search, homes: Iterable[NodeId], out: Outbox) -> None:
+    def _ask(self, search: _Search, homes: Iterable[NodeId], now: Instant, out: Outbox) -> None:
         for home in homes:
             if self._around.linked(home):
                 search.awaiting.pop(home, None)
                 search.asked[home] = None
-                out.send(home, Lookup(search.query, search.blob))
-                self._cost.lookups += 1
+                if len(self._searches) > self._config.gather_above and self._around.batching(home):
+                    if not self._gathered:
+                        out.timer(GATHERED, now + self._config.gather_delay)
+                    self._gathered.setdefault(home, {})[search.blob] = None
+                else:
+                    out.send(home, Lookup(search.query, search.blob))
+                    self._cost.lookups += 1
             else:
                 search.awaiting[home] = None
                 out.tell(LinkWanted(home, self._around.member(home)))
+
+    def send_gathered(self, out: Outbox) -> None:
+        """Ask each home for all that was collected for it."""
+        gathered, self._gathered = self._gathered, {}
+        for home, blobs in gathered.items():
+            found = [search for blob in blobs if (search := self._searches.get(blob)) and home in search.asked]
+            for first in range(0, len(found), LOOKUPS_MAX):
+                some = found[first : first + LOOKUPS_MAX]
+                query = self._rng.getrandbits(64)
+                self._batches[query] = _Batch(home, {search.blob: search for search in some})
+                for search in some:
+                    search.batches.append(query)
+                out.send(home, Lookup(query, some[0].blob, tuple(search.blob for search in some[1:])))
+                self._cost.lookups += 1
 
     def _next_if_idle(self, search: _Search, now: Instant, out: Outbox) -> None:
         """Homes have all answered: there is nothing to wait for."""
@@ -218,7 +279,7 @@ class Searches:
     def _go_far(self, search: _Search, now: Instant, out: Outbox) -> None:
         search.stage = Stage.FAR
         if homes := self._around.far_homes(search.blob):
-            self._ask(search, homes, out)
+            self._ask(search, homes, now, out)
             self._wait(search, self._config.far_wait, now, out)
         else:
             self._finish(search, now, out)
@@ -247,6 +308,11 @@ class Searches:
     def _drop(self, search: _Search) -> None:
         del self._searches[search.blob]
         del self._by_query[search.query]
+        for query in search.batches:
+            del self._batches[query].searches[search.blob]
+            if not self._batches[query].searches:
+                del self._batches[query]
+        search.batches.clear()
         if search.flood is not None:
             del self._by_query[search.flood]
 

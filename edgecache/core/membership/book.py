@@ -41,6 +41,8 @@ class Contact:
     not_before: Instant = 0.0
     proven: bool = False
     """A handshake succeeded at one time; unproven hints are the first to be dropped."""
+    short: int = 0
+    """Links in a row that ended soon after they were opened."""
     rtt: float | None = None
     """Of the last link."""
     dormant_since: Instant | None = None
@@ -97,7 +99,8 @@ class AddressBook:
         if told:
             contact.told[via] = told
         contact.site = site or contact.site
-        if via is SeenVia.MDNS or (fresh and via in (SeenVia.SEED, SeenVia.REMEMBERED)):
+        trying = contact.short < self._config.contest_links
+        if (via is SeenVia.MDNS and trying) or (fresh and via in (SeenVia.SEED, SeenVia.REMEMBERED)):
             contact.failures, contact.not_before, contact.dormant_since = 0, 0.0, None
         if not contact.hearsay:
             self._hearsay.pop(node, None)

@@ -55,6 +55,11 @@ class MembershipConfig:
     stable_after: float = 10.0
     """A link that ends earlier counts as a failed dial: two nodes that do not get on with each other would otherwise
     shake hands without a pause. More: a peer behind bad Wi-Fi waits needlessly. Guess."""
+    contest_links: int = 3
+    """So many links to one peer in a row, each replaced by the next, and the older one is kept instead: two devices
+    have one key, and would shake hands without end. Less: a peer on bad Wi-Fi comes back later. Guess."""
+    contest_window: float = 60.0
+    """... within so long each. Above `redial_max`, or the count would be forgotten between two attempts."""
     hint_failures: int = 8
     """A hint that never led to a handshake is dropped after so many failed dials."""
     reconnect_for: float = 86400.0
@@ -81,3 +86,4 @@ class MembershipConfig:
         assert 0 < self.overlay_min <= self.overlay_max
         assert self.probe_idle + self.probe_timeout < 10.0, "a dead peer must be noticed within 10 s"
         assert self.suspicion_min <= self.suspicion_max
+        assert self.redial_max < self.contest_window

@@ -141,12 +141,19 @@ class Dialler:
             contact.rtt = link.rtt if link.rtt is not None else contact.rtt
         for one, pause in ((contact, self._config.redial_min if planned else 0.0), (seed, self._config.redial_min)):
             if one is not None and now - link.opened < self._config.stable_after:
+                one.short += 1
                 self.book.failed(one, now, self._jitter())
             elif one is not None:
-                one.failures, one.not_before = 0, now + pause
+                one.failures, one.short, one.not_before = 0, 0, now + pause
         if contact is not None and contact.dialable and contact.not_before <= now and self._dialable(link.peer, now):
             self._dial(link.peer, now, out)
         out.timer(DIAL, now + self._config.dial_tick)
+
+    def redundant(self, link: Link, now: Instant) -> None:
+        """A link ended, and there is another to the same peer: its seed leads to nobody new."""
+        seed = self.book.seed_at(link.address)
+        if seed is not None:
+            self.book.failed(seed, now, self._jitter())
 
     def wanted(self, event: LinkWanted, now: Instant, out: Outbox) -> None:
         """A machine needs a link to somebody who is not linked."""

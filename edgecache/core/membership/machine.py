@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from edgecache.core.membership.beliefs import NEWS, SUSPICION, Beliefs
 from edgecache.core.membership.config import MembershipConfig
+from edgecache.core.membership.contests import Contests
 from edgecache.core.membership.dialler import DIAL, Dialler
 from edgecache.core.membership.links import Link, LinkTable, loser
 from edgecache.core.membership.overlay import choose_shed
@@ -54,9 +55,10 @@ from edgecache.core.vocabulary import (
     TimerKey,
     Warned,
 )
+from edgecache.core.vocabulary.names import ONE_KEY_TWICE
 from edgecache.model.ids import NodeId
 from edgecache.model.peer import Address, CloseReason, SeenVia
-from edgecache.wire.messages import Goodbye, Gossip, Hello, MemberStatus
+from edgecache.wire.messages import BATCHES, Goodbye, Gossip, Hello, MemberStatus
 
 if TYPE_CHECKING:
     from random import Random
@@ -100,6 +102,7 @@ class Membership:
         self._beliefs = Beliefs(me, config, rng, self.links)
         self.members = self._beliefs.members
         self._penalties = Penalties(config)
+        self._contests = Contests(config)
         self._dialler = Dialler(me, config, rng, links=self.links, penalties=self._penalties)
         self._leaving = False
         self._handlers = {
@@ -115,7 +118,10 @@ class Membership:
     def hello(self) -> Hello:
         """What we say first on each link."""
         me, info = self._me, self._beliefs.own.info
-        return Hello(me.node, me.mesh, me.site, me.name, me.epoch, info.incarnation, info.addresses, me.host)
+        return Hello(
+            me.node, me.mesh, me.site, me.name, me.epoch, info.incarnation, info.addresses, me.host,
+            features=me.features | {BATCHES},
+        )
 
     def may_link(self, peer: NodeId, now: Instant) -> bool:
         """False for a banned peer."""
@@ -225,7 +231,7 @@ class Membership:
             self._close(link, CloseReason.BANNED, out)
             return
         if older is not None:
-            self._close(loser(self._me.node, older, link), CloseReason.DUPLICATE, out)
+            self._close(self._loser(older, link, now, out), CloseReason.DUPLICATE, out)
         self._beliefs.met(link, now, out)
         if older is None:
             self._tell_up(link, out)
@@ -236,12 +242,21 @@ class Membership:
             self._demote(choose_shed(self.links.overlay(), link, self._rng), now, out)
         self._bound_working(out)
 
+    def _loser(self, older: Link, newer: Link, now: Instant, out: Outbox) -> Link:
+        """Which of two links to one peer goes: the newer one when they replace each other all the time."""
+        if not self._contests.replaced(older, newer, now):
+            return loser(self._me.node, older, newer)
+        text = f"{newer.peer} runs on two devices (a copied card?): {ONE_KEY_TWICE}"
+        out.effect(Warned(f"cloned:{newer.peer}", text))
+        return newer
+
     def _closed(self, event: LinkClosed, now: Instant, out: Outbox) -> None:
         link = self.links.pop(event.link)
         if link is None:
             return
         out.clear(TimerKey(_ME, "probe", event.link))
         if self.links.to(link.peer) is not None:
+            self._dialler.redundant(link, now)
             return
         planned = event.reason.planned
         out.tell(LinkDown(link.peer, planned))

@@ -12,17 +12,38 @@ class ServingConfig:
     """Each default with its cost both ways and where it comes from."""
 
     upload_rate: int = 0
-    """Bytes a second sent to all peers together; 0 is unlimited."""
-    upload_burst: float = 0.25
-    """Seconds of that rate saved up while nobody asks. Guess."""
+    """Bytes a second sent to all peers together, counted as on the link; 0 is unlimited."""
+    upload_burst: float = 0.02
+    """Seconds of that rate saved up while nobody asks. More: windows of a few seconds see more than the rate; less:
+    a timer that fires late loses bytes. An event loop is late by some milliseconds."""
     window: int = 16
     """Units of one peer that wait: what our hello advertises; more are refused. Those in progress are not counted, as
     an asker may have a unit before our send queue says that it has left."""
     refused_pause: float = 1.0
     """Max-Age of such a refusal: the smallest that CoAP can say."""
+    quiet_pause_max: float = 3600.0
+    """Longest Max-Age of a refusal in quiet hours. More: an asker learns late that they ended early."""
+
+    # ---- whose turn
+
     quantum: int = CHUNK_BYTES
-    """Bytes that one round of the deficit round-robin adds to each asker (Shreedhar and Varghese 1995). At least the
-    largest unit, so that each round serves everybody; larger would be coarser."""
+    """Bytes that one round of the deficit round-robin adds to an asker of weight 1 (Shreedhar and Varghese 1995). At
+    least the largest unit, so that each round serves everybody of that weight; larger would be coarser."""
+    weight_min: float = 1 / 8
+    """Weight of who only takes: never starved. Less: a weak device that cannot give waits longer. Guess."""
+    weight_max: float = 4.0
+    """Weight of who gave us much. More: newcomers wait longer behind it. Guess."""
+    newcomer_credit: int = 64 * 1024**2
+    """Bytes that everybody is believed to have given and taken. More: free riders are noticed later; less: a newcomer
+    that fetches its first image counts as one. Guess: a few images of a small device."""
+    half_life: float = 3600.0
+    """Seconds after which what was given and taken counts half. Guess: the length of a roll-out at one site."""
+    lower_share: float = 1 / 16
+    """Bytes that a class that waits gets for each byte of the classes above it. More: updates are later; less: the
+    class below all but stands still. Guess."""
+
+    # ---- how much at once
+
     bytes_max: int = 12 * 1024**2
     """Bytes in progress, being read or in a send queue: bounds the memory of all links. More than one chunk for each
     link that membership keeps, so that readers that have stalled leave room for everybody else."""
@@ -36,10 +57,14 @@ class ServingConfig:
     idle_after: float = 5.0
     """An asker that has asked for nothing for so long no longer keeps its link busy."""
     peers_max: int = 256
-    """Peers whose served bytes are counted, for people; the one first seen goes."""
+    """Peers with an account of what they gave and took, and whose served bytes are counted, for people."""
 
     def __post_init__(self) -> None:
         assert self.quantum >= CHUNK_BYTES, "a unit larger than the quantum would wait more than one round"
         assert CHUNK_BYTES <= self.asker_bytes <= self.bytes_max
         assert self.window >= 1
         assert 1 <= self.asker_units <= self.slots
+        assert 0 < self.weight_min <= 1 <= self.weight_max
+        assert self.newcomer_credit > 0
+        assert self.half_life > 0
+        assert 0 < self.lower_share < 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from edgecache.core.state.config import StateConfig
 from edgecache.core.state.replica import Replica, live, size_of
 from edgecache.core.vocabulary import HeadSigned, MachineName, Outbox, SignHead, TimerKey, Warned
+from edgecache.core.vocabulary.names import ONE_KEY_TWICE
 from edgecache.model.ids import NodeId
 from edgecache.model.instant import Instant
 from edgecache.wire.codec import map_hash
@@ -91,7 +92,7 @@ class OwnMap:
         if not self.is_news(head) or head.epoch >= COUNTER_MAX:
             return
         if self._adoptions:
-            text = "another device runs with this node's key (a cloned card?): give one a new key with `edgecache init`"
+            text = f"another device runs with this node's key (a copied card?): {ONE_KEY_TWICE}"
             out.effect(Warned("cloned", text))
         if self._adoptions >= _ADOPTIONS_MAX and now - self._adopted < _ADOPTION_PAUSE:
             return

@@ -13,6 +13,7 @@ from edgecache.core.vocabulary import Identity, RequestId
 from edgecache.model.content import CHUNK_BYTES, BlobInfo
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
+from edgecache.model.priority import Priority
 
 if TYPE_CHECKING:
     from random import Random
@@ -49,6 +50,11 @@ class ChunkRequest:
     expected: float
     """Seconds that it should take in all."""
     received: int = 0
+    priority: Priority = Priority.NORMAL
+    unit: int = CHUNK_BYTES
+    """Bytes asked for at once."""
+    late_at: Instant = NEVER
+    """About one request in twenty to this peer takes longer."""
 
     def remaining(self, now: Instant) -> float:
         """Seconds that it should still take; once overdue, as long again as it has taken."""
@@ -64,6 +70,12 @@ class ManifestRequest:
     blob: BlobId
     peer: NodeId
     page: int | None
+    started: Instant
+    timeout: float
+    most: int = 0
+    """All of the blob may come instead, if it has at most so many bytes; the rate limit has paid for them."""
+    storing: bool = False
+    """It has come, and is being stored."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +84,7 @@ class Fetch:
 
     rate: Goodput
     phase: Phase = Phase.SEEKING
+    priority: Priority = Priority.NORMAL
     picker: Picker | None = None
     """Exists from the manifest root on."""
     flights: dict[int, list[ChunkRequest]] = field(default_factory=dict)
@@ -84,13 +97,34 @@ class Fetch:
     """Claimed providers that we are not linked to, and whether they claim all of it."""
     linking: dict[NodeId, Instant] = field(default_factory=dict)
     """Those a link was asked for, and since when."""
+    one_of_many: bool = False
+    """Only the directory was asked for providers so far."""
     barred: dict[NodeId, None] = field(default_factory=dict)
     """Peers that sent corrupt bytes of this blob."""
     left: int = 0
-    """Scarce chunks in the shares of others when last looked at, and since when they are the same."""
+    """Chunks that were left to fellows when last looked at, and since when the first of them is under way."""
     left_since: Instant = 0.0
+    patience: float = 0.0
+    """... and for how long that is borne."""
     refresh: float = 0.0
     """Pause before the next lookup."""
+    hedges: int = 0
+    """Second requests made for chunks that were late."""
+    hedge_at: Instant = NEVER
+    """When one may be due next."""
+    wasted: int = 0
+    """Bytes that came, or were on their way, for nothing: the slower of two requests, or one that failed; at most."""
+    crossed: int = 0
+    """Bytes of chunks that came from other sites."""
+    began: Instant = 0.0
+    progressed: Instant = 0.0
+    """When it last came nearer to its end."""
+    stalled: str = ""
+    """The kind of standstill that was logged."""
+    why: str = ""
+    """The store's sentence about its being full."""
+    resume_at: Instant = 0.0
+    """When a fetch that waits for room is tried again."""
     searched: bool = False
     """A search for providers has come to its end: what nobody has is news by now."""
     full: int = 0
@@ -115,8 +149,23 @@ class Blob:
     """Chunks held as last announced."""
     fresh: int = 0
     """New chunks that subscribers have not heard of."""
+    claiming: bool = False
+    """What we have under way from others than fellows, or they from us, has changed since subscribers were told."""
+    asked: dict[int, None] = field(default_factory=dict)
+    """Chunks of a complete holding that were asked of us since then, the last few."""
     flushing: bool = False
     """A timer will tell them."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether its fetch waits for something else than peers that have it: nobody has what is missing, the store is
+        full, or is taking all of it."""
+        fetch = self.fetch
+        if fetch is None or fetch.flights:
+            return False
+        if fetch.manifests:
+            return all(request.storing for request in fetch.manifests.values())
+        return fetch.phase is Phase.PAUSED or (fetch.searched and fetch.phase in (Phase.SEEKING, Phase.FETCHING))
 
     @property
     def wants(self) -> bool:
@@ -155,6 +204,27 @@ class Blob:
         picker.rank = ranks.index(me)
         picker.shares = share_out(picker.info.chunks, ranks)
 
+    def coming(self, among: int, patience: float, now: Instant) -> tuple[int, Instant]:
+        """Those of `among` that fellows have under way, for `patience` seconds at most; and since when the first."""
+        bits, oldest = 0, NEVER
+        for neighbour in self.neighbours.values():
+            if neighbour.coming and neighbour.peer.tier < 2:
+                for index, at in neighbour.coming.items():
+                    if at + patience > now and among >> index & 1:
+                        bits |= 1 << index
+                        oldest = min(oldest, at)
+        return bits, oldest
+
+    def soon_back(self, now: Instant, until: Instant) -> int:
+        """What neighbours of this site have that rest until then at most: not worth a crossing."""
+        assert self.fetch is not None
+        bits = 0
+        for neighbour in self.neighbours.values():
+            peer = neighbour.peer
+            if neighbour.have and not peer.elsewhere and now < peer.resting_until(self.fetch.priority) <= until:
+                bits |= neighbour.have
+        return bits
+
     def asked_of(self) -> int:
         """Peers that something of it is asked of at this moment."""
         return sum(1 for n in self.neighbours.values() if n.requests)
@@ -187,10 +257,18 @@ class SwarmState:
     manifests: dict[RequestId, ManifestRequest] = field(default_factory=dict)
     handling: float = 0.0
     """Seconds from the last byte of a chunk to its being stored, smoothed."""
+    quiet: bool = False
+    """These are quiet hours."""
     inflight: int = 0
     """Bytes of the chunks asked for and not here."""
     received: dict[NodeId, int] = field(default_factory=dict)
     """Bytes of stored chunks by source, since the start."""
+    crossed: int = 0
+    """Sums over ended fetches of what these count."""
+    hedges: int = 0
+    wasted: int = 0
+    roomier: bool = False
+    """Somebody who waits for a turn to be fetched may perhaps have it."""
     touched: dict[BlobId, None] = field(default_factory=dict)
     """Blobs whose progress may have to be reported after this event."""
     wake: Instant = NEVER

@@ -3,16 +3,19 @@
 Theory of operation. After each event the machine fills windows: the rarest chunk that can be had from a neighbour with
 room is asked of the best such neighbour, until windows, the global bound or the rate limit are full. Locality is a hard
 tier: what a nearer neighbour holds is never asked of a farther one, even if that means waiting for room. Complete
-holders are spared in a softer way: what a partial holder will have delivered soon is left to it. When everything that
-can be had is under way, the last few chunks may be asked of a second neighbour; the first answer cancels the other.
+holders are spared in a softer way: what a partial holder will have delivered soon is left to it. What is late
+may be asked of a second neighbour (hedging.py); the first answer cancels the other.
 """
 
 from __future__ import annotations
 
 from edgecache.core.swarm.blobs import NEVER, Blob, ChunkRequest, Fetch, Phase, SwarmState
+from edgecache.core.swarm.crossing import Crossing
+from edgecache.core.swarm.hedging import Hedging
 from edgecache.core.swarm.manifests import CORRUPT_WEIGHT, bar
 from edgecache.core.swarm.picker import Picker
 from edgecache.core.swarm.scoring import Neighbour, choose
+from edgecache.core.swarm.turns import Turns
 from edgecache.core.vocabulary import (
     CancelFetch,
     ChunkFailed,
@@ -26,8 +29,13 @@ from edgecache.core.vocabulary import (
 )
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.instant import Instant
-from edgecache.model.pacing import TokenBucket
+from edgecache.model.pacing import TokenBucket, wire_bytes
+from edgecache.model.priority import Priority
 from edgecache.wire.messages import Cancel
+
+_NOTHING_CAME = (FetchFailure.REFUSED, FetchFailure.NOT_FOUND, FetchFailure.TIMEOUT, FetchFailure.LINK_LOST)
+"""What was asked for and did not come is given back to the rate limit. What was taken back is not: it may be on its
+way, and then too little is fetched, never too much."""
 
 
 class Chunks:
@@ -36,20 +44,28 @@ class Chunks:
     def __init__(self, state: SwarmState) -> None:
         self._state = state
         config = state.config
-        burst = max(config.download_rate * config.download_burst, CHUNK_BYTES)
-        self._tokens = TokenBucket(config.download_rate, burst)
-        self._turn = 0
+        self._tokens = TokenBucket(config.download_rate, config.download_rate * config.download_burst)
+        self._turns = Turns()
+        self._hedging = Hedging(state)
+        self._crossing = Crossing(config)
+
+    def limited(self, now: Instant) -> float:
+        """Seconds until the rate limit allows another chunk."""
+        return self._tokens.wait(now)
 
     # ---- asking
 
     def pump(self, now: Instant, out: Outbox) -> None:
-        """Fill the windows, one chunk of each fetch in turn."""
+        """Fill the windows: the most urgent class first, one chunk of each of its fetches in turn."""
         hungry = [blob for blob in self._state.fetching.values() if blob.fetch and blob.fetch.phase is Phase.FETCHING]
-        if len(hungry) > 1:
-            self._turn = (self._turn + 1) % len(hungry)
-            hungry = hungry[self._turn :] + hungry[: self._turn]
-        while hungry and self._may_start(now):
-            hungry = [blob for blob in hungry if self._may_start(now) and self._start_one(blob, now, out)]
+        groups = self._turns.groups(hungry, quiet=self._state.quiet)
+        for blob in self._turns.neglected(groups):
+            if self._may_start(now) and self._start_one(blob, now, out):
+                break
+        for group in groups:
+            able = group
+            while able and self._may_start(now):
+                able = [blob for blob in able if self._may_start(now) and self._start_one(blob, now, out)]
 
     def _may_start(self, now: Instant) -> bool:
         if self._state.inflight + CHUNK_BYTES > self._state.config.inflight_bytes_max and self._state.inflight:
@@ -68,11 +84,13 @@ class Chunks:
         usable = []
         for neighbour in blob.neighbours.values():
             if neighbour.have:
-                if neighbour.peer.cooling(now):
-                    self._state.wake_at(neighbour.peer.cool_until)
+                resting_until = neighbour.peer.resting_until(fetch.priority)
+                if now < resting_until:
+                    self._state.wake_at(resting_until)
                 else:
                     usable.append(neighbour)
-        ready = [neighbour for neighbour in usable if neighbour.peer.has_room(self._state.handling)]
+        handling = self._state.handling
+        ready = [n for n in usable if n.peer.has_room(handling) and self._crossing.has_room(n.peer, handling)]
         if not ready:
             return False
         if picker.todo:
@@ -80,7 +98,10 @@ class Chunks:
             if found is not None:
                 self._ask(fetch, picker, *found, now, out)
                 return True
-        return self._double(fetch, picker, ready, now, out)
+        again = self._hedging.choose(fetch, picker, ready, now)
+        if again is not None:
+            self._ask(fetch, picker, *again, now, out)
+        return again is not None
 
     def _select(
         self, fetch: Fetch, picker: Picker, usable: list[Neighbour], ready: list[Neighbour], now: Instant
@@ -93,98 +114,93 @@ class Chunks:
             tiers.setdefault(neighbour.peer.tier, []).append(neighbour)
             if neighbour.fellow:
                 among_us |= neighbour.have
+        bias = config.whole_bias if picker.missing & ~among_us else 1.0
         for tier in sorted(tiers):
+            if tiers[tier][0].peer.elsewhere:
+                nearer |= self._state.blobs[picker.info.blob].soon_back(now, now + config.crossing_patience)
             here = ready if len(tiers) == 1 else [neighbour for neighbour in ready if neighbour.peer.tier == tier]
-            index = self._pick(fetch, picker, here, tiers[tier], nearer, among_us, now) if here else None
+            index = self._pick(fetch, picker, here, tiers[tier], nearer, among_us, bias, now) if here else None
             if index is not None:
                 holders = [neighbour for neighbour in here if neighbour.have >> index & 1]
-                return index, choose(holders, CHUNK_BYTES, rng, config.exploration)
+                return index, choose(holders, CHUNK_BYTES, bias, rng, config.exploration)
             for neighbour in tiers[tier]:
                 nearer |= neighbour.have
         return None
 
     def _pick(
         self, fetch: Fetch, picker: Picker, ready: list[Neighbour], usable: list[Neighbour],
-        nearer: int, among_us: int, now: Instant,
+        nearer: int, among_us: int, bias: float, now: Instant,
     ) -> int | None:
         """A chunk that one tier has: first what no leecher has, from whoever has it; then what leechers have, from
         them, and from others only what leechers without room will not have delivered about as soon."""
         config, rng = self._state.config, self._state.rng
         ours = others = spared = 0
-        soonest = NEVER
+        soonest = first = NEVER
         for neighbour in ready:
             if neighbour.fellow:
                 ours |= neighbour.have
             else:
                 others |= neighbour.have
-                soonest = min(soonest, neighbour.score(CHUNK_BYTES))
+                soonest = min(soonest, neighbour.score(CHUNK_BYTES, bias))
+                first = min(first, neighbour.peer.expected(CHUNK_BYTES))
         others &= picker.todo & ~nearer
         if not others:
             return picker.pick(ours & ~nearer, rng, config.random_first)
-        if scarce := others & ~among_us:
-            index = picker.own(scarce)
-            if index is None and (unclaimed := self._unclaimed(fetch, picker, scarce, soonest, now)):
-                index = picker.pick_for_others(unclaimed, rng)
-            if index is not None:
-                return index
+        patience = config.left_patience * (first + config.delta_delay)
+        if ready[0].peer.elsewhere:
+            patience = max(patience, config.crossing_patience)
+        if (scarce := others & ~among_us) and (unclaimed := self._unclaimed(fetch, picker, scarce, patience, now)):
+            index = picker.own(unclaimed)
+            return picker.pick_for_others(unclaimed, rng) if index is None else index
         for neighbour in usable:
-            if neighbour.fellow and neighbour.score(CHUNK_BYTES) <= soonest:
+            if neighbour.fellow and neighbour.score(CHUNK_BYTES, bias) <= soonest:
                 spared |= neighbour.have
         return picker.pick((ours & ~nearer) | (others & among_us & ~spared), rng, config.random_first)
 
-    def _unclaimed(self, fetch: Fetch, picker: Picker, scarce: int, seconds: float, now: Instant) -> int:
-        """Of chunks that no leecher has: all but what each will ask for next; these too, when nothing came of them for
-        a while."""
-        config = self._state.config
-        left = picker.left_to_others(scarce, config.left_each)
-        if not left or scarce != left:
-            return scarce & ~left
-        if scarce != fetch.left:
-            fetch.left, fetch.left_since = scarce, now
-        patient_until = fetch.left_since + config.left_patience * seconds
-        if now >= patient_until:
-            return scarce
-        self._state.wake_at(patient_until)
-        return 0
+    def _unclaimed(self, fetch: Fetch, picker: Picker, scarce: int, patience: float, now: Instant) -> int:
+        """Of chunks that no leecher has: all but those that one has under way; these too, when they do not come."""
+        fetch.patience = patience
+        fetch.left, fetch.left_since = self._state.blobs[picker.info.blob].coming(scarce, fetch.patience, now)
+        if fetch.left == scarce:
+            self._state.wake_at(fetch.left_since + fetch.patience)
+        return scarce & ~fetch.left
 
     def _ask(
         self, fetch: Fetch, picker: Picker, index: int, neighbour: Neighbour, now: Instant, out: Outbox
     ) -> None:
         peer, size, blob = neighbour.peer, picker.info.chunk_bytes(index), picker.info.blob
-        unit = peer.unit()
-        request = ChunkRequest(self._state.next_request(), blob, neighbour, index, size, now, peer.expected(size))
+        unit = min(peer.unit(), self._state.config.unit_most)
+        expected = peer.expected(size)
+        request = ChunkRequest(
+            self._state.next_request(), blob, neighbour, index, size, now, expected, priority=fetch.priority,
+            unit=unit, late_at=now + expected * peer.lateness.bound(),
+        )
         timeout = peer.timeout(min(unit, size))
         if not peer.busy:
             peer.busy = True
             out.tell(LinkBusy(peer.node, True))
         peer.asked(size, now)
+        self._crossing.asked(peer, size, now)
+        if not neighbour.fellow and len(picker.shares) > 1:
+            self._state.blobs[blob].claiming = True
         fetch.rate.begin(now)
         picker.asked(index)
         fetch.flights.setdefault(index, []).append(request)
+        self._hedging.asked(fetch, request)
         neighbour.requests += 1
         self._state.chunks[request.request] = request
         self._state.inflight += size
-        self._tokens = self._tokens.take(size, now)
-        out.effect(FetchChunk(request.request, peer.node, blob, index, unit, timeout))
+        self._tokens = self._tokens.take(wire_bytes(size), now)
+        out.effect(FetchChunk(request.request, peer.node, blob, index, unit, timeout, fetch.priority))
 
-    def _double(self, fetch: Fetch, picker: Picker, ready: list[Neighbour], now: Instant, out: Outbox) -> bool:
-        """End-game: ask a second neighbour for a chunk that is late, when only a few are left and all are under way."""
-        config, flights = self._state.config, fetch.flights
-        limit = max(config.endgame_chunks, int(picker.info.chunks * config.endgame_fraction))
-        if not flights or len(flights) > limit or picker.obtainable():
-            return False
-        for index, requests in flights.items():
-            late = requests[0]
-            if len(requests) > 1:
-                continue
-            others = [n for n in ready if n is not late.neighbour and n.have >> index & 1]
-            if others:
-                best = min(others, key=lambda n: n.peer.expected(late.size))
-                if best.peer.expected(late.size) * config.endgame_gain < late.remaining(now):
-                    self._ask(fetch, picker, index, best, now, out)
-                    return True
-                self._state.wake_at(now + config.endgame_check)
-        return False
+    def may_ask(self, now: Instant) -> bool:
+        """Whether the limits of rate and memory allow to ask for content at this moment."""
+        return self._may_start(now)
+
+    def spend(self, size: int, now: Instant) -> None:
+        """Content was asked for in another way; less than 0 when it came to less."""
+        if size:
+            self._tokens = self._tokens.take(wire_bytes(size), now)
 
     # ---- what came of it
 
@@ -193,7 +209,10 @@ class Chunks:
         request = self._state.chunks.get(event.request)
         if request is not None and request.received < event.received <= request.size:
             request.neighbour.peer.delivered(event.received - request.received, now)
+            self._crossing.delivered(request.neighbour.peer, event.received - request.received, now)
             request.received = event.received
+            if (fetch := self._fetch_of(request)) is not None:
+                fetch.progressed = now
 
     def stored(self, event: ChunkStored, now: Instant, out: Outbox) -> ChunkRequest | None:
         """A chunk is here: account for it, cancel its other requests; None when it came of one that was taken back."""
@@ -204,15 +223,19 @@ class Chunks:
                 for other in list(blob.fetch.flights.get(event.index, ())):
                     self._cancel(other, now, out)
             return None
+        request.neighbour.peer.lateness.add(event.elapsed, request.expected)
         handling = min(max(now - request.started - event.elapsed, 0.0), self._state.config.handling_max)
         self._state.handling += (handling - self._state.handling) / 8
         request.neighbour.peer.delivered(request.size - request.received, now)
+        self._crossing.delivered(request.neighbour.peer, request.size - request.received, now)
         request.received = request.size
         request.neighbour.peer.well()
         self._take(request, now)
         fetch = self._fetch_of(request)
         if fetch is not None:
+            fetch.progressed = now
             for other in fetch.flights.pop(request.index, []):
+                self._hedging.lost(fetch, other, now)
                 self._cancel(other, now, out)
             fetch.rate.delivered(request.size, now)
             if not fetch.flights:
@@ -226,8 +249,10 @@ class Chunks:
             return None
         self._take(request, now)
         blob = self._state.fetching.get(request.blob)
-        if event.reason in (FetchFailure.REFUSED, FetchFailure.NOT_FOUND):
-            self._tokens = self._tokens.take(-request.size, now)
+        if blob is not None and blob.fetch is not None:
+            blob.fetch.wasted += request.received
+        if event.reason in _NOTHING_CAME:
+            self._tokens = self._tokens.take(-wire_bytes(request.size - request.received), now)
         if event.reason is FetchFailure.STORE_FULL:
             return blob
         self._blame(blob, request, event, now, out)
@@ -255,6 +280,7 @@ class Chunks:
         peer = neighbour.peer
         match event.reason:
             case FetchFailure.TIMEOUT:
+                peer.lateness.add(now - request.started, request.expected)
                 peer.strike(now, request.size / max(now - request.started, config.timeout_min))
                 out.send(peer.node, Cancel(request.blob, (request.index,)))
             case FetchFailure.CORRUPT:
@@ -270,7 +296,9 @@ class Chunks:
                 if peer.denials >= config.denials_max:
                     peer.strike(now)
             case FetchFailure.REFUSED:
-                peer.rest(min(event.retry_after or config.cool_min, config.retry_after_max), now)
+                pause = min(event.retry_after or config.cool_min, config.retry_after_max)
+                peer.refused_until = max(peer.refused_until, now + pause)
+                peer.rest(pause, now, spare_updates=request.priority is not Priority.OTA)
             case _:
                 peer.rest(config.cool_min, now)
 
@@ -292,9 +320,11 @@ class Chunks:
         self._state.inflight -= request.size
         request.neighbour.requests -= 1
         request.neighbour.peer.released(request.size - request.received, now)
+        self._crossing.released(request.neighbour.peer, request.size - request.received, now)
         fetch = self._fetch_of(request)
         if fetch is None or fetch.picker is None:
             return
+        fetch.crossed += request.received if request.neighbour.peer.elsewhere else 0
         requests = fetch.flights.get(request.index)
         if requests is not None and request in requests:
             requests.remove(request)

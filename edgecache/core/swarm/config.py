@@ -12,13 +12,16 @@ class SwarmConfig:
     """Each default with its cost both ways and where it comes from."""
 
     download_rate: int = 0
-    """Bytes a second fetched from all peers together; 0 is unlimited."""
-    download_burst: float = 0.25
-    """Seconds of that rate saved up while nothing is fetched. More: burstier; less: idle moments are lost. Guess."""
+    """Bytes a second fetched from all peers together, counted as on the link; 0 is unlimited."""
+    download_burst: float = 0.02
+    """Seconds of that rate saved up while nothing is fetched. More: windows of a few seconds see more than the rate;
+    less: a timer that fires late loses bytes. An event loop is late by some milliseconds."""
+    limited_unit_time: float = 0.1
+    """Under a rate limit, a unit takes at most this at that rate. More: coarser pacing; less: more messages. Guess."""
 
     # ---- who is asked
 
-    sources_wanted: int = 8
+    sources_wanted: int = 12
     """Links are sought while fewer neighbours of a blob have some of it. In a large swarm as many come from others
     too, and membership keeps 32: with 16, a simulated fleet of 150 spent its time closing and opening links."""
     asked_first: int = 16
@@ -38,7 +41,14 @@ class SwarmConfig:
     history_max: int = 32
     """Ended fetches that are still shown."""
     fetches_max: int = 64
-    """Fetches under way at once; more are refused with a sentence. Each may hold 16 sources' have-sets."""
+    """Fetches under way at once; more wait for their turn. Each may hold 16 sources' have-sets."""
+    idle_fetches_max: int = 192
+    """So many more may be waiting for providers that are away or for room on the disk: they do not hold up others."""
+    waiting_max: int = 4096
+    """Wanted blobs that wait for their turn; more are refused with a sentence. Bounds memory."""
+    small_in_flight: int = 16
+    """Small blobs asked of one peer at once: 1 MiB, 1.7 s at 5 Mbit/s. Less: idle links; more: a small blob waits
+    behind others where a provider nearby would be free. Guess."""
     unknown_chunks_max: int = 65536
     """Before the manifest tells the size, only so many chunks (16 GiB) of a claimed have-set are kept: 8 KiB a peer."""
     link_patience: float = 10.0
@@ -66,35 +76,52 @@ class SwarmConfig:
     # ---- which chunk
 
     random_first: int = 4
-    """The first chunks are any, not the rarest: there must soon be something to give (BitTorrent; Legout IMC 2006)."""
+    """The first chunks are any, not the rarest, where others fetch too: there must soon be something to give
+    (BitTorrent; Legout IMC 2006)."""
     endgame_chunks: int = 4
     """The last so many chunks may be asked of a second peer (libtorrent, aria2)."""
     endgame_fraction: float = 0.02
     """... or this part of the blob, if that is more. More: shorter tail, more duplicates."""
-    endgame_gain: float = 2.0
-    """A duplicate must be expected so many times sooner than what is under way. 1: equals are doubled for nothing."""
-    endgame_check: float = 0.1
-    """How often that is looked at again while nothing arrives."""
+    hedge_gain: float = 2.0
+    """A second request must be expected so many times sooner than the first. 1: equals are asked twice for nothing."""
+    hedge_share: float = 0.05
+    """Second requests for each first one, in the long run. More: stalls end sooner; less: peers upload less for
+    nothing. Dean and Barroso 2013 took 2 to 5 %."""
+    hedge_burst: float = 4.0
+    """... and so many saved up: the end-game of a small blob."""
+    hedge_check: float = 0.1
+    """How often a late request that nobody can help with is looked at again while nothing arrives."""
+
+    crossing_patience: float = 5.0
+    """... and at least this when they come from another site; as long, a neighbour here that rests is waited for before
+    what it has is asked of another site. Less: more bytes cross twice; more: one that stalls holds up the others. As
+    `timeout_min`, after which whoever fetches it gives it up itself."""
 
     # ---- from whom
 
     exploration: float = 0.07
     """Part of the choices made at random, so that an estimate that went wrong is corrected (5-10 %: design)."""
-    whole_bias: float = 2.0
-    """A partial holder is preferred to a complete one unless it is so many times slower: the publisher is spared for
-    chunks that only it has. More: fewer seed uploads, slower when partial holders are weak. Simulated among equals, 2
-    to 4 make no difference."""
-    left_each: int = 3
-    """Of what no leecher has, so many chunks of each other leecher's share are left to it: they are probably under
-    way. Less: the publisher sends more twice. Simulated, 14 leechers, 256 chunks: 1.19 seed uploads at 1, 1.13 at 3."""
-    left_patience: float = 3.0
-    """... unless nothing came of them for so many times what one of them would take us."""
+    whole_bias: float = 4.0
+    """While there are chunks that no leecher has, a partial holder is preferred to a complete one unless it is so many
+    times slower: the publisher is spared for chunks that only it has. More: fewer seed uploads, slower when partial
+    holders are weak. Simulated, 7 leechers, 128 chunks: 1.13 seed uploads at 2, 1.10 at 4, 1.06 at 8; with one that
+    has a tenth of the others' rate the last of these is 1 % slower at 8 and 50 % at 16."""
+    left_patience: float = 4.0
+    """What a fellow has under way from a complete holder, or from another site, is left to it for so many times what it
+    would take us, and the news of its arrival. Less: twice for nothing; more: a slow fellow holds up the others.
+    Simulated, 15 leechers, 64 chunks: 1.52 seed uploads at 2, 1.46 at 4; with 7 and 128 chunks no difference, even if
+    one is ten times slower."""
+    asked_memory: float = 10.0
+    """What a complete holder said to be asked of it by others is remembered for so long. Bounds memory."""
     near_prior: float = 4e6
     """Goodput assumed of an unmeasured peer of our site: modest Wi-Fi. Guess; the first chunk corrects it."""
     far_prior: float = 5e5
     """... and of another site: a slow uplink, so that the first units are small (64 KiB)."""
     goodput_span: float = 0.25
     """Deliveries of so many busy seconds make half of the new estimate. Less: nervous; more: late. Guess."""
+
+    crossing_span: float = 2.0
+    """The same for all peers of other sites together: chunks cross a narrow link seconds apart. Guess."""
 
     # ---- how much at once
 
@@ -119,6 +146,11 @@ class SwarmConfig:
 
     # ---- when it goes wrong
 
+    stall_shown: float = 2.0
+    """Without progress for so long the user who waits sees why. Less: flicker; more: a bar that says nothing. Guess."""
+    stall_after: float = 5.0
+    """Without progress for so long a fetch stands still, and the reason is logged. Less: lines about hiccups. Guess."""
+
     timeout_factor: float = 4.0
     """A unit may take so many times what is expected. Less: false alarms; more: stalls last longer. Guess."""
     timeout_min: float = 5.0
@@ -135,9 +167,16 @@ class SwarmConfig:
     retry_after_max: float = 60.0
     """Longest Max-Age of a refusal that is believed."""
     store_retry: float = 5.0
-    """Pause of a fetch whose chunk did not fit on the disk."""
-    store_tries: int = 12
-    """... so many times without one chunk stored in between; then the fetch fails: one minute."""
+    """Pause of a fetch whose chunk did not fit on the disk; it is tried again for as long as it is wanted. Less: chunks
+    are fetched in vain while the disk is full; more: it goes on later when there is room. Guess."""
+
+    @property
+    def unit_most(self) -> int:
+        """Largest unit that is asked for: a power of two."""
+        fits = self.download_rate * self.limited_unit_time
+        if not fits or fits >= CHUNK_BYTES:
+            return CHUNK_BYTES
+        return max(self.unit_min, 1 << int(fits).bit_length() - 1)
 
     def __post_init__(self) -> None:
         assert self.sources_wanted <= self.neighbours_max
@@ -148,4 +187,4 @@ class SwarmConfig:
         assert CHUNK_BYTES <= self.window_bytes_max <= self.inflight_bytes_max
         assert self.timeout_min <= self.timeout_max
         assert self.whole_bias >= 1
-        assert self.endgame_gain >= 1
+        assert self.hedge_gain >= 1

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from edgecache.core.swarm.blobs import Blob, Fetch, Phase, SwarmState
 from edgecache.core.swarm.chunks import Chunks
+from edgecache.core.swarm.explain import Explanation, explain
 from edgecache.core.swarm.manifests import Manifests
 from edgecache.core.swarm.reports import FetchView, announce, view
 from edgecache.core.swarm.scoring import Goodput
 from edgecache.core.swarm.seeking import Seeking
+from edgecache.core.swarm.standing import Ended
 from edgecache.core.swarm.talk import Talk
 from edgecache.core.vocabulary import BlobVerified, FetchFinished, MachineName, Outbox, TimerKey, VerifyBlob
 from edgecache.model.content import BlobInfo
 from edgecache.model.ids import BlobId
 from edgecache.model.instant import Instant
+from edgecache.model.priority import Priority
 
 _RATE_SPAN = 2.0
 """Seconds over which the rate of a fetch is smoothed, for people."""
@@ -25,31 +29,76 @@ def resume_timer(blob: BlobId) -> TimerKey:
     return TimerKey(MachineName.SWARM, "resume", blob)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """How a blob is wanted."""
+
+    priority: Priority
+    one_of_many: bool
+
+
 class Fetches:
     """Moves fetches from phase to phase."""
 
     def __init__(self, state: SwarmState, talk: Talk, seeking: Seeking, manifests: Manifests, chunks: Chunks) -> None:
         self._state, self._talk, self._seeking = state, talk, seeking
         self._manifests, self._chunks = manifests, chunks
+        self.waiting: dict[BlobId, _Wish] = {}
+        """Wanted blobs whose turn has not come."""
         self.ended: deque[FetchView] = deque(maxlen=state.config.history_max)
+        self.explained: deque[Explanation] = deque(maxlen=state.config.history_max)
 
-    def want(self, blob_id: BlobId, now: Instant, out: Outbox) -> None:
-        """Somebody wants it here."""
+    def want(
+        self, blob_id: BlobId, now: Instant, out: Outbox, priority: Priority = Priority.NORMAL, *,
+        one_of_many: bool = False,
+    ) -> None:
+        """Somebody wants it here, now or when it is its turn; the most urgent of those who do decides its class."""
         state = self._state
         blob = state.blobs.get(blob_id)
         if blob is not None and blob.complete:
             out.effect(FetchFinished(blob_id))
             return
         if blob is not None and blob.fetch is not None:
+            blob.fetch.priority = min(blob.fetch.priority, priority)
             blob.fetch.told = ()
             state.touch(blob.blob)
             return
-        if len(state.fetching) >= state.config.fetches_max:
-            failure = f"{state.config.fetches_max} blobs are being fetched already; try again when some are done"
+        if (wish := self.waiting.get(blob_id)) is not None:
+            self.waiting[blob_id] = _Wish(min(wish.priority, priority), wish.one_of_many and one_of_many)
+        elif not self._crowded():
+            self._begin(blob_id, _Wish(priority, one_of_many), now, out)
+        elif len(self.waiting) < state.config.waiting_max:
+            self.waiting[blob_id] = _Wish(priority, one_of_many)
+        else:
+            failure = f"{len(self.waiting)} blobs are waiting to be fetched already; try again when some are done"
             out.effect(FetchFinished(blob_id, failure))
-            return
-        blob = blob or Blob(blob_id)
-        blob.fetch = Fetch(Goodput(_RATE_SPAN, 0.0))
+
+    def _crowded(self) -> bool:
+        """Whether those who want more blobs have to wait."""
+        fetching, config = self._state.fetching, self._state.config
+        if len(fetching) < config.fetches_max:
+            return False
+        idle = min(sum(1 for blob in fetching.values() if blob.idle), config.idle_fetches_max)
+        return len(fetching) - idle >= config.fetches_max
+
+    def admit(self, now: Instant, out: Outbox) -> None:
+        """Begin with what has waited for its turn: the most urgent class first, then who came first."""
+        self._state.roomier = False
+        while self.waiting and not self._crowded():
+            blob_id = min(self.waiting, key=lambda waiting: self.waiting[waiting].priority)
+            self._begin(blob_id, self.waiting.pop(blob_id), now, out)
+
+    def came(self, blob_id: BlobId, out: Outbox) -> None:
+        """It is here, and was not being fetched: perhaps it was to be."""
+        if self.waiting.pop(blob_id, None) is not None:
+            out.effect(FetchFinished(blob_id))
+
+    def _begin(self, blob_id: BlobId, wish: _Wish, now: Instant, out: Outbox) -> None:
+        state = self._state
+        blob = state.blobs.get(blob_id) or Blob(blob_id)
+        blob.fetch = Fetch(
+            Goodput(_RATE_SPAN, 0.0), priority=wish.priority, one_of_many=wish.one_of_many, began=now, progressed=now
+        )
         state.blobs[blob_id] = state.fetching[blob_id] = blob
         state.touch(blob.blob)
         if blob.info is not None:
@@ -60,9 +109,10 @@ class Fetches:
 
     def unwanted(self, blob_id: BlobId, now: Instant, out: Outbox) -> None:
         """Nobody waits for it any more."""
+        self.waiting.pop(blob_id, None)
         blob = self._state.fetching.get(blob_id)
         if blob is not None:
-            self._end(blob, "stopped", now, out)
+            self._end(blob, "stopped", "nobody waits for it any more", now, out)
 
     def proceed(self, blob: Blob, now: Instant, out: Outbox) -> None:
         """Once the size is known: check the whole if all is here, else see that there is room for the rest."""
@@ -75,6 +125,7 @@ class Fetches:
             return
         self._withdraw(blob, now, out)
         fetch.phase = Phase.VERIFYING
+        fetch.progressed = now
         self._talk.hush(blob, out)
         self._state.touch(blob.blob)
         out.effect(VerifyBlob(blob.blob))
@@ -98,28 +149,26 @@ class Fetches:
             self._state.touch(blob.blob)
 
     def refused(self, blob_id: BlobId, why: str, now: Instant, out: Outbox) -> None:
-        """The store has no room: final at the first try, waited for when a chunk did not fit on the way."""
+        """The store has no room: final while nothing of it is here, waited for on the way."""
         blob = self._state.fetching.get(blob_id)
         if blob is not None and blob.fetch is not None and blob.fetch.phase in (Phase.SEEKING, Phase.ROOM):
-            if blob.fetch.full:
+            if blob.fetch.full or blob.have:
                 self.store_full(blob, why, now, out)
             else:
                 self.finish(blob, why or "there is no room for it in the store", now, out, full=True)
 
     def store_full(self, blob: Blob, why: str, now: Instant, out: Outbox) -> None:
-        """A write did not fit: pause, try again, and fail after too many times without progress."""
+        """A write did not fit: pause, and try again for as long as somebody wants the blob."""
         fetch, config = blob.fetch, self._state.config
         if fetch is None or fetch.phase not in (Phase.SEEKING, Phase.ROOM, Phase.FETCHING):
             return
         fetch.full += 1
-        if fetch.full >= config.store_tries:
-            minutes = config.store_tries * config.store_retry / 60
-            failure = why or f"the store stayed full for {minutes:g} minutes; {blob.missing_bytes()} bytes are missing"
-            self.finish(blob, failure, now, out, full=True)
-            return
+        fetch.why = why
+        fetch.resume_at = now + config.store_retry
         fetch.phase = Phase.PAUSED
+        self._state.roomier = True
         self._state.touch(blob.blob)
-        out.timer(resume_timer(blob.blob), now + config.store_retry)
+        out.timer(resume_timer(blob.blob), fetch.resume_at)
 
     def resume(self, blob: Blob, now: Instant, out: Outbox) -> None:
         """Try again after the store was full."""
@@ -148,7 +197,7 @@ class Fetches:
 
     def finish(self, blob: Blob, failure: str, now: Instant, out: Outbox, *, full: bool = False) -> None:
         """It is here, or it cannot be."""
-        self._end(blob, "failed" if failure else "done", now, out)
+        self._end(blob, "failed" if failure else "done", failure, now, out)
         out.effect(FetchFinished(blob.blob, failure, full))
 
     def forget(self, blob: Blob) -> None:
@@ -157,8 +206,12 @@ class Fetches:
             self._state.dismiss(blob, neighbour)
         self._state.blobs.pop(blob.blob, None)
 
-    def _end(self, blob: Blob, phase: str, now: Instant, out: Outbox) -> None:
+    def _end(self, blob: Blob, phase: str, failure: str, now: Instant, out: Outbox) -> None:
         assert blob.fetch is not None
+        self._state.crossed += blob.fetch.crossed
+        self._state.hedges += blob.fetch.hedges
+        self._state.wasted += blob.fetch.wasted
+        self.explained.append(explain(blob, self._state, Ended(failure), now, phase))
         self.ended.append(view(blob, self._state, phase))
         verifying = blob.fetch.phase is Phase.VERIFYING
         if not verifying:
@@ -168,9 +221,10 @@ class Fetches:
             neighbour.heard = False
         blob.fetch = None
         del self._state.fetching[blob.blob]
+        self._state.roomier = True
         if not verifying:
             self._talk.hush(blob, out)
-        self._seeking.unbusy(now, out, at_once=True)
+        self._seeking.unbusy(now, out, at_once=not self._state.fetching)
         if not blob.have and not blob.complete:
             self.forget(blob)
 

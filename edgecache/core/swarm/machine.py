@@ -1,13 +1,14 @@
 """The swarm machine.
 
 Theory of operation. One `Blob` for each blob that is held or wanted, one `Peer` for each linked node, one `Neighbour`
-where the two meet. Five parts share that state, and none of them waits for anything:
+where the two meet. Six parts share that state, and none of them waits for anything:
 
     seeking     claims and links: who might have it            seeking.py
     talk        have-sets: who does have it, who wants it      talk.py
     manifests   the root, then pages: what it consists of      manifests.py
     chunks      which chunk of whom (picker.py, scoring.py)    chunks.py
     fetches     the phases of a wanted blob                    fetches.py
+    watchdog    why one stands still                           watchdog.py
 
 Every event is first taken in, then windows are filled, then progress is reported. A fetch ends when the blob is here
 and verified, when nobody wants it, or when the store has no room; when nobody has what is missing, it waits: links
@@ -22,18 +23,22 @@ from typing import TYPE_CHECKING
 from edgecache.core.swarm.blobs import NEVER, Blob, SwarmState, pages_here
 from edgecache.core.swarm.chunks import Chunks
 from edgecache.core.swarm.config import SwarmConfig
+from edgecache.core.swarm.explain import Explanation, explain
 from edgecache.core.swarm.fetches import Fetches
 from edgecache.core.swarm.manifests import Manifests
 from edgecache.core.swarm.reports import FetchView, announce, report, view
-from edgecache.core.swarm.scoring import Goodput, Peer
+from edgecache.core.swarm.scoring import LAST_TIERS, Goodput, Peer
 from edgecache.core.swarm.seeking import Seeking
+from edgecache.core.swarm.standing import Moving, Standing
 from edgecache.core.swarm.talk import Talk
+from edgecache.core.swarm.watchdog import WATCH, Watchdog
 from edgecache.core.vocabulary import (
     BlobGone,
     BlobHeld,
     BlobVerified,
     ChunkFailed,
     ChunkProgress,
+    ChunkReceived,
     ChunkStored,
     Event,
     FetchUnwanted,
@@ -51,15 +56,18 @@ from edgecache.core.vocabulary import (
     Notice,
     Outbox,
     ProvidersFound,
+    QuietChanged,
     RoomGranted,
     RoomRefused,
     RttMeasured,
     TimerFired,
     TimerKey,
+    UnitAsked,
+    WholeReceived,
 )
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
-from edgecache.wire.messages import Have
+from edgecache.wire.messages import SERVES_LAST, Have
 
 if TYPE_CHECKING:
     from random import Random
@@ -75,7 +83,7 @@ class Swarm:
     hears = (
         LinkUp, LinkDown, RttMeasured, LinkUnavailable, ProvidersFound, RoomGranted, RoomRefused, FetchWanted,
         FetchUnwanted, BlobHeld, BlobGone, BlobVerified, ManifestStored, ManifestFailed, ChunkProgress, ChunkStored,
-        ChunkFailed,
+        ChunkFailed, QuietChanged, UnitAsked, WholeReceived,
     )
     hears_messages = (Have,)
 
@@ -83,9 +91,10 @@ class Swarm:
         state = self._state = SwarmState(me, config, rng)
         self._talk = Talk(state)
         self._seeking = Seeking(state, self._talk)
-        self._manifests = Manifests(state)
         self._chunks = Chunks(state)
+        self._manifests = Manifests(state, self._chunks)
         self._fetches = Fetches(state, self._talk, self._seeking, self._manifests, self._chunks)
+        self._watchdog = Watchdog(state, self._chunks.limited)
         self._alarm = NEVER
 
     # ---- what others may look at
@@ -93,6 +102,34 @@ class Swarm:
     def fetches(self) -> list[FetchView]:
         """Fetches under way, then those that ended lately, latest first."""
         return [view(blob, self._state) for blob in self._state.fetching.values()] + list(reversed(self._fetches.ended))
+
+    def explain(self, blob_id: BlobId, now: Instant) -> Explanation | None:
+        """All about a fetch under way, or that ended lately; None when there was none."""
+        blob = self._state.fetching.get(blob_id)
+        if blob is not None:
+            return explain(blob, self._state, self._watchdog.standing(blob, now), now)
+        return next((one for one in reversed(self._fetches.explained) if one.blob == blob_id), None)
+
+    def explained(self) -> list[BlobId]:
+        """Blobs that `explain` knows of."""
+        return list(dict.fromkeys([*self._state.fetching, *(one.blob for one in self._fetches.explained)]))
+
+    def stalled(self, blob_id: BlobId, now: Instant) -> Standing | None:
+        """Why a fetch stands still; None while it moves."""
+        blob = self._state.fetching.get(blob_id)
+        if blob is None or blob.fetch is None or now - blob.fetch.progressed < self._state.config.stall_shown:
+            return None
+        standing = self._watchdog.standing(blob, now)
+        return None if isinstance(standing, Moving) else standing
+
+    def overhead(self) -> dict[str, int]:
+        """Since the start: bytes that `crossed` a site border, chunks asked for twice (`hedges`), bytes `wasted`."""
+        state = self._state
+        fetches = [blob.fetch for blob in state.fetching.values() if blob.fetch is not None]
+        return {
+            name: getattr(state, name) + sum(getattr(fetch, name) for fetch in fetches)
+            for name in ("crossed", "hedges", "wasted")
+        }
 
     def received(self) -> dict[NodeId, int]:
         """Bytes of chunks that came from each peer since the start (a bounded number of peers)."""
@@ -126,7 +163,7 @@ class Swarm:
     def _lifecycle(self, event: Event | Notice | MapChanged, now: Instant, out: Outbox) -> None:
         match event:
             case FetchWanted():
-                self._fetches.want(event.blob, now, out)
+                self._fetches.want(event.blob, now, out, event.priority, one_of_many=event.one_of_many)
             case FetchUnwanted():
                 self._fetches.unwanted(event.blob, now, out)
             case RoomGranted():
@@ -137,19 +174,32 @@ class Swarm:
                 self._fetches.verified(event, now, out)
             case BlobHeld():
                 self._held(event, now, out)
+            case WholeReceived():
+                self._manifests.whole(event, now, out)
             case BlobGone():
                 self._gone(event, now, out)
+            case UnitAsked():
+                if (blob := self._state.blobs.get(event.blob)) is not None and blob.complete:
+                    self._talk.asked(blob, event.index, now, out)
+            case QuietChanged():
+                self._state.quiet = event.until is not None
             case _:
                 pass
 
     def _settle(self, now: Instant, out: Outbox) -> None:
         """Fill windows, set the alarm for what must wait, report what changed."""
         state = self._state
+        if state.roomier:
+            self._fetches.admit(now, out)
         if state.fetching:
+            self._watchdog.watch(now, out)
             state.wake = NEVER
             for blob in state.fetching.values():
                 self._manifests.pump(blob, now, out)
             self._chunks.pump(now, out)
+            for blob in state.fetching.values():
+                if blob.claiming:
+                    self._talk.claim(blob, now, out)
             if state.wake < self._alarm:
                 self._alarm = state.wake
                 out.timer(_PUMP, state.wake)
@@ -162,6 +212,9 @@ class Swarm:
     def _timer(self, key: TimerKey, now: Instant, out: Outbox) -> None:
         if key.name == _PUMP.name:
             self._alarm = NEVER
+            return
+        if key.name == WATCH.name:
+            self._watchdog.look(now, out)
             return
         blob = self._state.blobs.get(BlobId(str(key.subject)))
         if blob is None:
@@ -190,6 +243,8 @@ class Swarm:
                     peer = Peer(event.peer, event.tier, event.rtt, slots, config, goodput)
                     peers[event.peer] = peer
                 peer.tier, peer.rtt, peer.slots = event.tier, event.rtt, slots
+                if SERVES_LAST in event.hello.features:
+                    peer.tier += LAST_TIERS
                 self._seeking.linked(peer, now, out)
             case LinkDown():
                 self._link_down(event.peer, now, out)
@@ -229,6 +284,7 @@ class Swarm:
             return
         if request is not None:
             self._state.credit(blob, request.neighbour.peer.node, request.size)
+            out.tell(ChunkReceived(request.neighbour.peer.node, request.size))
         fetch, bit = blob.fetch, 1 << event.index
         if blob.have & bit:
             return
@@ -245,7 +301,7 @@ class Swarm:
     def _answered(self, event: ChunkFailed | ManifestFailed | ManifestStored, now: Instant, out: Outbox) -> None:
         match event:
             case ManifestStored():
-                self._manifests.stored(event, out)
+                self._manifests.stored(event, now, out)
                 if (blob := self._state.fetching.get(event.info.blob)) is not None:
                     self._fetches.proceed(blob, now, out)
                 return
@@ -274,8 +330,10 @@ class Swarm:
                 self._fetches.finish(blob, "", now, out)
             else:
                 self._fetches.revised(blob, event.info, now, out)
-        elif event.wanted and not event.complete:
-            self._fetches.want(blob_id, now, out)
+        elif event.complete:
+            self._fetches.came(blob_id, out)
+        elif event.wanted:
+            self._fetches.want(blob_id, now, out, event.priority)
         if before != blob.have:
             self._talk.restate(blob, now, out)
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edgecache.core.swarm.blobs import Blob, Fetch, ManifestRequest, Phase, SwarmState
 from edgecache.core.swarm.picker import Picker
 from edgecache.core.swarm.reports import announce
 from edgecache.core.swarm.scoring import Neighbour
 from edgecache.core.vocabulary import (
     CancelFetch,
+    ChunkReceived,
     FetchFailure,
     FetchManifest,
+    LinkBusy,
     ManifestFailed,
     ManifestStored,
     Misbehaved,
     Outbox,
     RoomWanted,
+    WholeReceived,
 )
 from edgecache.model.content import BlobInfo
 from edgecache.model.ids import NodeId
 from edgecache.model.instant import Instant
+from edgecache.wire.limits import SMALL_BYTES_MAX
+
+if TYPE_CHECKING:
+    from edgecache.core.swarm.chunks import Chunks
 
 CORRUPT_WEIGHT = 5
 """Bytes that fail their digest: twice bans."""
@@ -27,8 +36,8 @@ CORRUPT_WEIGHT = 5
 class Manifests:
     """Asks for roots and pages, and takes what comes."""
 
-    def __init__(self, state: SwarmState) -> None:
-        self._state = state
+    def __init__(self, state: SwarmState, chunks: Chunks) -> None:
+        self._state, self._chunks = state, chunks
 
     def pump(self, blob: Blob, now: Instant, out: Outbox) -> None:
         """Ask for the root or for pages, as far as there is need, room and somebody to ask."""
@@ -66,13 +75,15 @@ class Manifests:
         self._state.touch(blob.blob)
         out.tell(RoomWanted(blob.blob, blob.missing_bytes()))
 
-    def stored(self, event: ManifestStored, out: Outbox) -> None:
+    def stored(self, event: ManifestStored, now: Instant, out: Outbox) -> None:
         """A root or a page came."""
         request = self._state.manifests.pop(event.request, None)
         blob = self._state.fetching.get(request.blob) if request is not None else None
         if request is None or blob is None or blob.fetch is None or event.info.blob != blob.blob:
             return
         blob.fetch.manifests.pop(request.page, None)
+        self._chunks.spend(-request.most, now)
+        blob.fetch.progressed = now
         if (peer := self._state.peers.get(request.peer)) is not None:
             peer.well()
         if request.page is None:
@@ -84,6 +95,20 @@ class Manifests:
             blob.pages |= 1 << request.page
             picker.cover(picker.info.page_range(request.page))
 
+    def whole(self, event: WholeReceived, now: Instant, out: Outbox) -> None:
+        """All of a small blob came instead of its root; that it is stored we hear of the store."""
+        request = self._state.manifests.get(event.request)
+        blob = self._state.fetching.get(request.blob) if request is not None else None
+        if request is None or blob is None or request.storing:
+            return
+        request.storing = self._state.roomier = True
+        self._chunks.spend(event.size - request.most, now)
+        self._state.credit(blob, request.peer, event.size)
+        out.tell(ChunkReceived(request.peer, event.size))
+        if (peer := self._state.peers.get(request.peer)) is not None:
+            peer.well()
+            peer.used = now
+
     def failed(self, event: ManifestFailed, now: Instant, out: Outbox) -> Blob | None:
         """A root or a page did not come; returns the blob whose store is full, if that is why."""
         request = self._state.manifests.pop(event.request, None)
@@ -91,6 +116,8 @@ class Manifests:
         if request is None or blob is None or blob.fetch is None:
             return None
         blob.fetch.manifests.pop(request.page, None)
+        if not request.storing:
+            self._chunks.spend(-request.most, now)
         if event.reason is FetchFailure.STORE_FULL:
             return blob
         self._blame(blob, request, event.reason, now, out)
@@ -107,7 +134,7 @@ class Manifests:
     def lost(self, blob: Blob, neighbour: Neighbour, out: Outbox) -> None:
         """The link to a neighbour is gone: what was asked of it is to be asked of others."""
         assert blob.fetch is not None
-        for request in [r for r in blob.fetch.manifests.values() if r.peer == neighbour.peer.node]:
+        for request in [r for r in blob.fetch.manifests.values() if r.peer == neighbour.peer.node and not r.storing]:
             del blob.fetch.manifests[request.page]
             self._state.manifests.pop(request.request, None)
             out.effect(CancelFetch(request.request))
@@ -133,20 +160,41 @@ class Manifests:
         wanted = -1 if page is None else self._page_bits(blob, page)
         holders = [n for n in blob.neighbours.values() if n.have & wanted]
         for neighbour in holders:
-            if neighbour.peer.cooling(now):
-                self._state.wake_at(neighbour.peer.cool_until)
-        holders = [n for n in holders if not n.peer.cooling(now)]
+            if now < (resting_until := neighbour.peer.resting_until(fetch.priority)):
+                self._state.wake_at(resting_until)
+        holders = [n for n in holders if now >= n.peer.resting_until(fetch.priority)]
         if not holders:
             return
         nearest = min(n.peer.tier for n in holders)
         holders = [n for n in holders if n.peer.tier == nearest]
         asked = [request.peer for request in fetch.manifests.values()]
         holders = [n for n in holders if n.peer.node not in asked] or holders
+        small = page is None and all(n.have <= 1 for n in blob.neighbours.values())
+        if small:
+            holders = self._with_room(holders)
+            if not holders or not self._chunks.may_ask(now):
+                return
         peer = self._state.rng.choice(holders).peer
-        request = ManifestRequest(self._state.next_request(), blob.blob, peer.node, page)
+        timeout, most = self._state.config.manifest_timeout + peer.rtt, 0
+        if small:
+            most = min(SMALL_BYTES_MAX, self._state.config.unit_most)
+            timeout += peer.expected(most)
+            if not peer.busy:
+                peer.busy = True
+                out.tell(LinkBusy(peer.node, True))
+            peer.used = now
+        request = ManifestRequest(self._state.next_request(), blob.blob, peer.node, page, now, timeout, most)
+        self._chunks.spend(most, now)
         fetch.manifests[page] = self._state.manifests[request.request] = request
-        timeout = self._state.config.manifest_timeout + peer.rtt
-        out.effect(FetchManifest(request.request, peer.node, blob.blob, page, timeout))
+        out.effect(FetchManifest(request.request, peer.node, blob.blob, page, timeout, most, fetch.priority))
+
+    def _with_room(self, holders: list[Neighbour]) -> list[Neighbour]:
+        """Those of whom not too many small blobs have been asked for."""
+        asked: dict[NodeId, int] = {}
+        for request in self._state.manifests.values():
+            if request.most and not request.storing:
+                asked[request.peer] = asked.get(request.peer, 0) + 1
+        return [n for n in holders if asked.get(n.peer.node, 0) < min(n.peer.slots, self._state.config.small_in_flight)]
 
     def _page_bits(self, blob: Blob, page: int) -> int:
         assert blob.info is not None

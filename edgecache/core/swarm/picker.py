@@ -1,4 +1,4 @@
-"""Which chunk: rarest first among what can be had, at random among equals.
+"""Which chunk: rarest first among what can be had; among equals at random, or in order where nobody else fetches.
 
 Theory of operation. All sets of chunks are bits of one integer, so that union, difference and count cost one pass over
 a few hundred machine words, and nothing ever walks over all chunks. How many neighbours hold each chunk is counted in
@@ -6,9 +6,9 @@ the same way: plane j holds bit j of every chunk's count ("bit-sliced"), so that
 addition over log2(neighbours) planes, and the rarest of a set are found by one descent from the highest plane.
 Leechers that begin together would ask the publisher for the same chunks. What none of them has is therefore shared
 out: each takes its own part, by its rank among those that want the blob, in an order that the others can foretell.
-Whoever is done with its own helps with the others', but for the next few of each, which are probably under way, and
-each helper begins at another place. Nobody depends on the others agreeing about that; where they do, the publisher
-sends each chunk once.
+Whoever is done with its own helps with the others', but for those that they say to have under way, and each helper
+begins at another place. Nobody depends on the others agreeing about that; where they do, the publisher sends each chunk
+once.
 """
 
 from __future__ import annotations
@@ -191,13 +191,15 @@ class Picker:
         return self.missing & ~self.flying & ~self.rarity.held()
 
     def pick(self, among: int, rng: Random, random_first: int = 0) -> int | None:
-        """One of `among` that is to be asked for: any of the rarest; None when there is none."""
+        """One of `among` that is to be asked for, None when there is none: any of the rarest; the first of them when
+        nobody else fetches the blob, so that the whole can be hashed as it comes."""
         among &= self.todo
         if not among:
             return None
-        if self.have.bit_count() >= random_first:
+        alone = len(self.shares) < 2
+        if alone or self.have.bit_count() >= random_first:
             among = self.rarity.rarest(among)
-        return random_bit(among, rng)
+        return bit_indexes(among, 1)[0] if alone else random_bit(among, rng)
 
     def own(self, among: int) -> int | None:
         """The next of `among` in our share, if there are others to share with."""
@@ -211,14 +213,6 @@ class Picker:
             return self.pick(among, rng)
         where = (self.rank + rng.random()) / len(self.shares)
         return nth_bit(among, int(where * among.bit_count()))
-
-    def left_to_others(self, among: int, each: int) -> int:
-        """The next `each` of `among` of every other leecher's share."""
-        out = 0
-        for rank, share in enumerate(self.shares):
-            if rank != self.rank:
-                out |= share.next(among, each)
-        return out
 
     def _review(self) -> None:
         self.todo = self.covered & ~self.have & ~self.flying

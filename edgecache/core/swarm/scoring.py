@@ -14,12 +14,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgecache.core.swarm.config import SwarmConfig
+from edgecache.core.swarm.lateness import Lateness
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
+from edgecache.model.priority import Priority
 
 if TYPE_CHECKING:
     from random import Random
+
+LAST_TIERS = 3
+"""Added to the locality tier of a peer that serves last: beyond those of all others."""
 
 _SHORTEST = 1e-6
 """Intervals are at least this, so that a simulated instant delivery divides."""
@@ -87,8 +92,15 @@ class Peer:
     strikes: int = 0
     denials: int = 0
     cool_until: Instant = float("-inf")
+    updates_cool_until: Instant = float("-inf")
+    """The same for updates: in quiet hours a peer that refuses everything else serves them."""
     busy: bool = False
     used: Instant = float("-inf")
+    heard: Instant = float("-inf")
+    """When bytes of it last came."""
+    refused_until: Instant = float("-inf")
+    """It said that it serves nothing before."""
+    lateness: Lateness = field(default_factory=Lateness)
     blobs: dict[BlobId, None] = field(default_factory=dict)
     """Blobs that it is a neighbour of."""
 
@@ -105,6 +117,15 @@ class Peer:
         pipe = config.window_gain * self.goodput.rate * (self.rtt + config.window_slack + handling)
         ahead = CHUNK_BYTES if self.tier >= 2 else CHUNK_BYTES / 2
         return min(pipe + ahead, config.window_bytes_max)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether bytes of it cross a site border."""
+        return self.tier % LAST_TIERS >= 2
+
+    def resting_until(self, priority: Priority) -> Instant:
+        """Until when it is left alone by fetches of this class."""
+        return self.updates_cool_until if priority is Priority.OTA else self.cool_until
 
     def cooling(self, now: Instant) -> bool:
         """Whether it is left alone for now."""
@@ -137,7 +158,7 @@ class Peer:
         """`size` bytes of what was asked for arrived."""
         self.queued -= size
         self.goodput.delivered(size, now)
-        self.used = now
+        self.used = self.heard = now
 
     def released(self, rest: int, now: Instant) -> None:
         """A request ended, `rest` bytes of it will not come."""
@@ -150,9 +171,11 @@ class Peer:
         """It did what was asked."""
         self.strikes = self.denials = 0
 
-    def rest(self, seconds: float, now: Instant) -> None:
-        """Leave it alone for so long, at least."""
+    def rest(self, seconds: float, now: Instant, *, spare_updates: bool = False) -> None:
+        """Leave it alone for so long, at least; perhaps but for updates."""
         self.cool_until = max(self.cool_until, now + seconds)
+        if not spare_updates:
+            self.updates_cool_until = max(self.updates_cool_until, now + seconds)
 
     def strike(self, now: Instant, limit: float = _FASTEST) -> None:
         """It failed us, and delivered at most `limit` bytes a second: demoted, and left alone for longer each time in
@@ -174,6 +197,8 @@ class Neighbour:
     """Its whole have-set has come over this link."""
     wanting: bool = False
     """It wants to hear what we get."""
+    coming: dict[int, Instant] = field(default_factory=dict)
+    """Chunks that, as it says, are under way to it, or if it holds all: from it to others; and since when."""
     told_at: Instant | None = None
     """When it last got our whole have-set."""
     requests: int = 0
@@ -183,17 +208,17 @@ class Neighbour:
         """Whether it fetches the same blob in our site: we share out what neither has."""
         return self.wanting and self.peer.tier < 2
 
-    def score(self, size: int) -> float:
-        """Expected finish; complete holders are handicapped, to be spared for what only they have, and who was never
-        tried is tried next (optimism in the face of uncertainty)."""
+    def score(self, size: int, bias: float) -> float:
+        """Expected finish; complete holders count as `bias` times slower, to be spared for what only they have, and who
+        was never tried is tried next (optimism in the face of uncertainty)."""
         peer = self.peer
         if not peer.goodput.measured and not peer.requests:
             return 0.0
         seconds = (peer.queued + size) / peer.goodput.rate + peer.rtt
-        return seconds * peer.config.whole_bias if self.whole else seconds
+        return seconds * bias if self.whole else seconds
 
 
-def choose(holders: Sequence[Neighbour], size: int, rng: Random, exploration: float) -> Neighbour:
+def choose(holders: Sequence[Neighbour], size: int, bias: float, rng: Random, exploration: float) -> Neighbour:
     """Whom of several holders of a chunk to ask for it; `holders` must not be empty."""
     if len(holders) == 1:
         return holders[0]
@@ -203,4 +228,4 @@ def choose(holders: Sequence[Neighbour], size: int, rng: Random, exploration: fl
     second = rng.randrange(len(holders) - 1)
     second += second >= first
     one, other = holders[first], holders[second]
-    return one if one.score(size) <= other.score(size) else other
+    return one if one.score(size, bias) <= other.score(size, bias) else other

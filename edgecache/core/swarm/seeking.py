@@ -31,12 +31,19 @@ class Seeking:
         self._state, self._talk = state, talk
 
     def begin(self, blob: Blob, now: Instant, out: Outbox) -> None:
-        """A fetch begins: ask the directory, and at once everybody we are linked to, nearest first."""
+        """A fetch begins: ask the directory, and at once everybody we are linked to, nearest first; not them when it is
+        one of many."""
+        fetch = blob.fetch
+        assert fetch is not None
+        if not fetch.one_of_many:
+            self._ask_around(blob, now, out)
+        self._soon(blob, now, out)
+        out.tell(ProvidersWanted(blob.blob, any_whole=fetch.one_of_many))
+
+    def _ask_around(self, blob: Blob, now: Instant, out: Outbox) -> None:
         peers = sorted(self._state.peers.values(), key=lambda peer: peer.tier)
         for peer in peers[: self._state.config.asked_first]:
             self._talk.open(blob, peer, now, out)
-        self._soon(blob, now, out)
-        out.tell(ProvidersWanted(blob.blob))
 
     def source_lost(self, blob: Blob, now: Instant, out: Outbox) -> None:
         """Look again soon, if the other sources do not have what is missing."""
@@ -56,6 +63,9 @@ class Seeking:
         for neighbour in list(blob.neighbours.values()):
             if not neighbour.heard and neighbour.peer.node not in fetch.barred:
                 self._talk.open(blob, neighbour.peer, now, out)
+        if fetch.one_of_many:
+            fetch.one_of_many = False
+            self._ask_around(blob, now, out)
         self.unbusy(now, out)
         self._link_more(blob, fetch, now, out)
         out.tell(ProvidersWanted(blob.blob))
@@ -71,6 +81,7 @@ class Seeking:
         if fetch is None or not blob.wants:
             return
         fetch.searched |= event.final
+        self._state.roomier |= event.final
         claims = [claim for claim in event.claims if claim.held > 0 and claim.blob == blob.blob]
         self._state.rng.shuffle(claims)
         for claim in claims:
@@ -79,10 +90,21 @@ class Seeking:
                 continue
             peer = self._state.peers.get(node)
             if peer is not None:
-                self._talk.open(blob, peer, now, out)
+                if not (fetch.one_of_many and claim.whole and claim.chunks == 1 and self._believe(blob, peer)):
+                    self._talk.open(blob, peer, now, out)
             elif len(fetch.candidates) < config.candidates_max or node in fetch.candidates:
                 fetch.candidates[node] = claim.whole
         self._link_more(blob, fetch, now, out)
+        if event.final and fetch.one_of_many and not blob.neighbours:
+            fetch.one_of_many = False
+            self._ask_around(blob, now, out)
+
+    def _believe(self, blob: Blob, peer: Peer) -> bool:
+        """Somebody is said to have all of a blob of one chunk: ask for that at once. Whether it is so, shows."""
+        neighbour = self._state.admit(blob, peer)
+        if neighbour is not None:
+            blob.learn(neighbour, 1)
+        return neighbour is not None
 
     def linked(self, peer: Peer, now: Instant, out: Outbox) -> None:
         """A new link: whoever it is, ask it for what is missing."""

@@ -8,12 +8,15 @@ cross are not answered twice, and one that got lost with a link is answered when
 
 from __future__ import annotations
 
+from itertools import islice
+
 from edgecache.core.swarm.blobs import Blob, SwarmState
 from edgecache.core.swarm.scoring import Neighbour, Peer
 from edgecache.core.vocabulary import MachineName, Outbox, TimerKey
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
+from edgecache.wire.limits import COMING_MAX
 from edgecache.wire.messages import Have
 
 _NOTHING = HaveSet()
@@ -56,7 +59,7 @@ class Talk:
                 if message.wanting and message.full:
                     out.send(sender, Have(blob.blob, HaveSet(blob.have), full=True, wanting=False))
                 return
-        self._learn(blob, neighbour, message)
+        self._learn(blob, neighbour, message, now)
         repeat = message.full and not self._told_lately(neighbour, now)
         if message.wanting and (repeat or neighbour.told_at is None):
             self._tell(blob, neighbour, now, out)
@@ -82,11 +85,34 @@ class Talk:
             blob.flushing = False
             out.clear(flush_timer(blob.blob))
         wants = blob.wants
+        coming, claiming = self._under_way(blob), blob.claiming
         for neighbour in blob.neighbours.values():
-            news = blob.fresh & ~neighbour.have if neighbour.wanting and neighbour.told_at is not None else 0
-            if news:
-                out.send(neighbour.peer.node, Have(blob.blob, HaveSet(news), full=False, wanting=wants))
+            if not neighbour.wanting or neighbour.told_at is None:
+                continue
+            news = blob.fresh & ~neighbour.have
+            told = tuple(index for index in coming if not neighbour.have >> index & 1) if neighbour.fellow else ()
+            if news or (claiming and told):
+                out.send(neighbour.peer.node, Have(blob.blob, HaveSet(news), full=False, wanting=wants, coming=told))
         blob.fresh = 0
+        blob.claiming = False
+        blob.asked.clear()
+
+    def claim(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        """What comes from others than fellows has changed: fellows hear of it soon, and leave it to us."""
+        if not blob.flushing:
+            blob.flushing = True
+            listeners = sum(1 for n in blob.neighbours.values() if n.wanting)
+            scale = max(1.0, listeners / self._state.config.delta_chunks)
+            out.timer(flush_timer(blob.blob), now + self._state.config.delta_delay * scale)
+
+    def asked(self, blob: Blob, index: int, now: Instant, out: Outbox) -> None:
+        """Somebody asks us for a chunk of what we hold all of: it will soon be had from him, others may leave it."""
+        if sum(1 for n in blob.neighbours.values() if n.wanting) > 1:
+            blob.asked[index] = None
+            if len(blob.asked) > COMING_MAX:
+                del blob.asked[next(iter(blob.asked))]
+            blob.claiming = True
+            self.claim(blob, now, out)
 
     def hush(self, blob: Blob, out: Outbox) -> None:
         """We want no more of it: say so, with the last news; forget who only gave."""
@@ -108,20 +134,38 @@ class Talk:
                 self._tell(blob, neighbour, now, out)
             self._forget_if_useless(blob, neighbour)
 
-    def _learn(self, blob: Blob, neighbour: Neighbour, message: Have) -> None:
+    def _learn(self, blob: Blob, neighbour: Neighbour, message: Have, now: Instant) -> None:
         if neighbour.wanting != message.wanting:
             neighbour.wanting = message.wanting
             blob.reshare(self._state.me.node)
         if blob.fetch is None or neighbour.peer.node in blob.fetch.barred:
             return
+        self._learn_coming(neighbour, message.coming, now)
         bits = blob.clip(message.have.bits, self._state.config)
         if message.full:
             neighbour.heard = blob.info is not None or bits == message.have.bits
         blob.learn(neighbour, bits if message.full else neighbour.have | bits)
 
+    def _learn_coming(self, neighbour: Neighbour, coming: tuple[int, ...], now: Instant) -> None:
+        """A fellow says all that is under way to it; a complete holder what is newly asked of it."""
+        before = neighbour.coming
+        neighbour.coming = {index: before.get(index, now) for index in coming}
+        if not neighbour.wanting:
+            since = now - self._state.config.asked_memory
+            neighbour.coming |= {index: at for index, at in before.items() if at > since and index not in coming}
+
     def _tell(self, blob: Blob, neighbour: Neighbour, now: Instant, out: Outbox) -> None:
         neighbour.told_at = now
-        out.send(neighbour.peer.node, Have(blob.blob, HaveSet(blob.have), full=True, wanting=blob.wants))
+        coming = self._under_way(blob) if neighbour.fellow else ()
+        out.send(neighbour.peer.node, Have(blob.blob, HaveSet(blob.have), True, blob.wants, coming))
+
+    def _under_way(self, blob: Blob) -> tuple[int, ...]:
+        """Chunks that come to us from others than fellows, the first few; or what was asked of us, who hold all."""
+        if blob.fetch is None:
+            return tuple(blob.asked)
+        flights = blob.fetch.flights.items()
+        coming = (index for index, requests in flights if any(not r.neighbour.fellow for r in requests))
+        return tuple(islice(coming, COMING_MAX))
 
     def _told_lately(self, neighbour: Neighbour, now: Instant) -> bool:
         return neighbour.told_at is not None and now - neighbour.told_at < self._state.config.have_repeat

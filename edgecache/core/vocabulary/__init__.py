@@ -23,6 +23,7 @@ from edgecache.core.vocabulary.effects import (
     FetchProgressed,
     MapChanged,
     MemberReported,
+    PaceLink,
     Probe,
     PutAdmitted,
     RefuseUnit,
@@ -56,8 +57,10 @@ from edgecache.core.vocabulary.events import (
     FetchWanted,
     HeadSigned,
     LinkClosed,
+    LinkMeasure,
     LinkOpened,
     LinkProbed,
+    LinksMeasured,
     ManifestFailed,
     ManifestStored,
     MessageReceived,
@@ -68,6 +71,7 @@ from edgecache.core.vocabulary.events import (
     ProbeFailed,
     PutEnded,
     PutWanted,
+    QuietChanged,
     ResolveWanted,
     RoomRefused,
     ShutdownWanted,
@@ -77,6 +81,7 @@ from edgecache.core.vocabulary.events import (
     UnitAsked,
     UnitServed,
     UnitWithdrawn,
+    WholeReceived,
 )
 from edgecache.core.vocabulary.machine import (
     Machine,
@@ -90,6 +95,7 @@ from edgecache.core.vocabulary.names import (
     TimerKey,
 )
 from edgecache.core.vocabulary.notices import (
+    ChunkReceived,
     EntryChanged,
     HoldingChanged,
     LinkBusy,
@@ -106,6 +112,7 @@ from edgecache.core.vocabulary.notices import (
     RoomGranted,
     RoomWanted,
     RttMeasured,
+    UploadPaced,
 )
 
 __all__ = [
@@ -119,6 +126,7 @@ __all__ = [
     "CancelFetch",
     "ChunkFailed",
     "ChunkProgress",
+    "ChunkReceived",
     "ChunkStored",
     "ClearTimer",
     "CloseLink",
@@ -142,11 +150,13 @@ __all__ = [
     "LinkClosed",
     "LinkDown",
     "LinkId",
+    "LinkMeasure",
     "LinkOpened",
     "LinkProbed",
     "LinkUnavailable",
     "LinkUp",
     "LinkWanted",
+    "LinksMeasured",
     "Machine",
     "MachineName",
     "ManifestFailed",
@@ -161,6 +171,7 @@ __all__ = [
     "OwnAddressesChanged",
     "OwnEntriesChanged",
     "OwnEntriesWanted",
+    "PaceLink",
     "PeerSighted",
     "Probe",
     "ProbeFailed",
@@ -170,6 +181,7 @@ __all__ = [
     "PutAdmitted",
     "PutEnded",
     "PutWanted",
+    "QuietChanged",
     "RefuseUnit",
     "RememberPeers",
     "Report",
@@ -194,6 +206,8 @@ __all__ = [
     "UnitAsked",
     "UnitServed",
     "UnitWithdrawn",
+    "UploadPaced",
     "VerifyBlob",
     "Warned",
+    "WholeReceived",
 ]

@@ -10,6 +10,7 @@ from edgecache.model.content import BlobInfo
 from edgecache.model.ids import BlobId, BlobRef, Digest, NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.peer import Address, CloseReason, PeerInfo
+from edgecache.model.priority import Priority
 from edgecache.wire.messages import Claim, MemberStatus, Message
 
 
@@ -79,13 +80,17 @@ class RememberPeers:
 
 @dataclass(frozen=True, slots=True)
 class FetchManifest:
-    """Get the root (page None) or one page; answered by ManifestStored or ManifestFailed within `timeout` seconds."""
+    """Get the root (page None) or one page; answered by ManifestStored or ManifestFailed within `timeout` seconds, or,
+    when the peer sent all of a blob of at most `most` bytes instead of the root, by WholeReceived and then BlobHeld or
+    ManifestFailed."""
 
     request: RequestId
     peer: NodeId
     blob: BlobId
     page: int | None
     timeout: float
+    most: int = 0
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class FetchChunk:
     index: int
     unit: int
     timeout: float
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,18 @@ class RefuseUnit:
 
     request: RequestId
     retry_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PaceLink:
+    """What is granted to this peer leaves at about `upload`, so spread it; ask it for chunks at most at `download`.
+    Bytes a second."""
+
+    peer: NodeId
+    upload: float
+    download: float
+    unit: int
+    """Bytes of a chunk that are asked of it at once, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,5 +239,5 @@ Report: TypeAlias = FetchProgressed | FetchFinished | Resolved | PutAdmitted | M
 
 Effect: TypeAlias = (
     Dial | CloseLink | Probe | Send | SetTimer | ClearTimer | SignHead | RememberPeers | FetchManifest | FetchChunk
-    | CancelFetch | VerifyBlob | ServeUnit | RefuseUnit | EvictBlob | StartBridge | StopBridge | Report
+    | CancelFetch | VerifyBlob | ServeUnit | RefuseUnit | PaceLink | EvictBlob | StartBridge | StopBridge | Report
 )

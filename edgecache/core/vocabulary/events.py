@@ -11,7 +11,9 @@ from edgecache.core.vocabulary.names import LinkId, RequestId, TimerKey
 from edgecache.model.content import BlobInfo
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, BlobRef, Digest, NodeId
+from edgecache.model.instant import Instant
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
+from edgecache.model.priority import Priority
 from edgecache.wire.messages import Hello, Message
 
 
@@ -135,6 +137,11 @@ class FetchWanted:
 
     blob: BlobId
     pin: bool = False
+    one_of_many: bool = False
+    """Whoever has all of it will do: the directory is asked first, in batches, and neighbours only when it knows
+    nobody."""
+    priority: Priority = Priority.NORMAL
+    """Of a fetch under way, only a more urgent one changes anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +176,8 @@ class BlobHeld:
     """All chunks are here and the digest of the whole was verified."""
     wanted: bool = False
     """A fetch of it was under way when the agent last stopped: go on."""
+    priority: Priority = Priority.NORMAL
+    """Of that fetch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +223,15 @@ class ManifestStored:
     page: int | None
     have: HaveSet
     """Chunks of it that are here: not empty when recovery found some."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholeReceived:
+    """A FetchManifest brought all of a small blob, verified: it is being stored."""
+
+    request: RequestId
+    blob: BlobId
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +292,8 @@ class UnitAsked:
     blob: BlobId
     index: int
     size: int
+    priority: Priority = Priority.NORMAL
+    """As the peer claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +301,8 @@ class UnitWithdrawn:
     """The asker of a unit is gone, or the unit could not be read: forget it, whether it was granted or not."""
 
     request: RequestId
+    sent: bool = False
+    """Some of it may have been sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +310,34 @@ class UnitServed:
     """A granted unit has left our send queue."""
 
     request: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class QuietChanged:
+    """Quiet hours have begun and last until then, or (None) there are none now."""
+
+    until: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMeasure:
+    """One link as it is now: round trips in seconds, bytes since it was opened."""
+
+    peer: NodeId
+    rtt: float
+    """TCP's, smoothed, of what we send; 0 while unknown."""
+    least_rtt: float
+    ping: float | None
+    """Round trip of a CoAP ping that was answered since the last measure."""
+    acked: int
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinksMeasured:
+    """Links that carry transfers, a few times a second; only where somebody else's traffic is to go first."""
+
+    links: tuple[LinkMeasure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +390,8 @@ class BridgeFenced:
 Event: TypeAlias = (
     Started | TimerFired | PeerSighted | OwnAddressesChanged | LinkOpened | LinkClosed | DialFailed | LinkProbed
     | ProbeFailed | Misbehaved | MessageReceived | OwnEntriesChanged | HeadSigned | FetchWanted | FetchUnwanted
-    | ResolveWanted | ShutdownWanted | BlobHeld | BlobPinned | BlobGone | BlobRead | ManifestStored
+    | ResolveWanted | ShutdownWanted | BlobHeld | BlobPinned | BlobGone | BlobRead | ManifestStored | WholeReceived
     | ManifestFailed | ChunkProgress | ChunkStored | ChunkFailed | BlobVerified | UnitAsked | UnitWithdrawn
-    | UnitServed | PutWanted | PutEnded | StoreSpace | RoomRefused | BrokerChanged | BridgeFenced
+    | UnitServed | QuietChanged | LinksMeasured | PutWanted | PutEnded | StoreSpace | RoomRefused | BrokerChanged
+    | BridgeFenced
 )

@@ -26,6 +26,7 @@ class MachineName(Enum):
     SERVING = "serving"
     RETENTION = "retention"
     BRIDGE = "bridge"
+    YIELDING = "yielding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,11 @@ class Identity:
     host: bytes = b""
     capacity: int = 1
     """Weight in rendezvous hashing: roughly GiB of cache, at least 1."""
+    features: frozenset[str] = frozenset()
+    """What our hello says besides: names that a peer ignores when it does not know them."""
+
+ONE_KEY_TWICE = (
+    "on one of them remove node.key and node.crt from its data_dir, run `edgecache init --key-only`, "
+    "and let it join anew"
+)
+"""What helps when two devices have one key."""

@@ -71,10 +71,28 @@ class LinkBusy:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkReceived:
+    """A peer gave us a chunk that we had asked it for; verified and stored."""
+
+    peer: NodeId
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPaced:
+    """Units go to this peer at most at this rate from now on, in bytes a second."""
+
+    peer: NodeId
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class ProvidersWanted:
     """Find providers of a blob; answered by ProvidersFound, perhaps several times."""
 
     blob: BlobId
+    any_whole: bool = False
+    """One that has all of it is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,6 @@ class EntryChanged:
 
 Notice: TypeAlias = (
     LinkUp | LinkDown | RttMeasured | MemberChanged | LinkWanted | LinkUnavailable | LinkBusy | Misbehaved
-    | ProvidersWanted | ProvidersUnwanted | ProvidersFound | HoldingChanged | RoomWanted | RoomGranted | RoomRefused
-    | OwnEntriesWanted | EntryChanged
+    | ChunkReceived | UploadPaced | ProvidersWanted | ProvidersUnwanted | ProvidersFound | HoldingChanged | RoomWanted
+    | RoomGranted | RoomRefused | OwnEntriesWanted | EntryChanged
 )

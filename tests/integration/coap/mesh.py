@@ -25,7 +25,8 @@ from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import Denied, NotFound
 from edgecache.model.ids import BlobId, Digest, NodeId, blob_id_from_root, node_id_from_spki, sha256
 from edgecache.model.peer import Address, CloseReason
-from edgecache.ports import LinkHandler, Refusal
+from edgecache.model.priority import Priority
+from edgecache.ports import LinkHandler, Refusal, Whole
 from edgecache.wire.messages import Hello, Message
 
 IGNORE_TIME = 0x200000
@@ -115,7 +116,11 @@ class Recorder(LinkHandler):
         self.closed: list[tuple[LinkId, NodeId, CloseReason, str]] = []
         self.messages: list[tuple[NodeId, Message]] = []
         self.units_sent: list[tuple[int, int]] = []
+        self.small: bytes | None = None
+        """What a small blob is answered with; None is an older node's answer, the root."""
+        self.smalls: list[tuple[int, Priority]] = []
         self.units_asked = 0
+        self.priorities: list[Priority] = []
         self.units_cancelled = 0
         self.chunk = CHUNK
         self.digest = sha256(CHUNK)
@@ -155,9 +160,11 @@ class Recorder(LinkHandler):
         self._note()
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
+        priority: Priority = Priority.NORMAL,
     ) -> bytes | Refusal:
         self.units_asked += 1
+        self.priorities.append(priority)
         self._note()
         try:
             if self.turn is not None:
@@ -176,9 +183,15 @@ class Recorder(LinkHandler):
         self.units_sent.append((index, offset))
         self._note()
 
-    async def serve_manifest(self, peer: NodeId, blob: BlobId, page: int | None) -> bytes:
+    async def serve_manifest(
+        self, peer: NodeId, blob: BlobId, page: int | None, most: int = 0, priority: Priority = Priority.NORMAL
+    ) -> bytes | Whole:
         if blob != BLOB or page not in (None, 0):
             raise NotFound("not here")
+        if most:
+            self.smalls.append((most, priority))
+            if self.small is not None:
+                return Whole(self.small)
         return b"the root" if page is None else b"page 0"
 
 

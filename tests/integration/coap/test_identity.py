@@ -169,7 +169,7 @@ async def test_one_more_optional_key_is_kept(mesh: Mesh) -> None:
     assert (await peer.frame()).code == Code.CSM
     answer = await peer.frame()
     assert answer.code == Code.CHANGED
-    assert codec.decode(answer.payload) == node.handler.greeting
+    assert codec.decode(bytes(answer.payload)) == node.handler.greeting
     await node.handler.until(lambda: node.handler.open)
     assert next(iter(node.handler.open.values())).extra == {98: "new"}
 

@@ -9,10 +9,11 @@ import pytest
 
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.model.content import CHUNK_BYTES
-from edgecache.model.errors import NotFound, Refused, TimedOut, Unreachable
+from edgecache.model.errors import MalformedMessage, NotFound, Refused, TimedOut, Unreachable
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, blob_id_from_root, sha256
 from edgecache.model.peer import CloseReason, Limits
+from edgecache.model.priority import Priority
 from edgecache.ports import Refusal
 from edgecache.wire.messages import Goodbye, Gossip, Have, StateSummary
 from tests.integration.coap.mesh import BLOB, CHUNK, Mesh, Node, in_mesh, with_hello
@@ -23,7 +24,7 @@ OTHER_BLOB: BlobId = blob_id_from_root(b"another")
 
 
 async def unit(asker: Node, provider: Node, offset: int = 0, size: int = CHUNK_BYTES, timeout: float = 5.0) -> bytes:
-    return await asker.links.fetch_unit(provider.id, BLOB, 0, DIGEST, offset, size, timeout)
+    return bytes(await asker.links.fetch_unit(provider.id, BLOB, 0, DIGEST, offset, size, timeout))
 
 
 @in_mesh
@@ -81,6 +82,13 @@ async def test_manifests(mesh: Mesh) -> None:
     one, two = await mesh.pair()
     assert await one.links.fetch_manifest(two.id, BLOB, None, 5) == b"the root"
     assert await two.links.fetch_manifest(one.id, BLOB, 0, 5) == b"page 0"
+    assert await one.links.fetch_small(two.id, BLOB, 4096, 5, Priority.NORMAL) == (b"the root", False)
+    two.handler.small = b"all of it"
+    assert await one.links.fetch_small(two.id, BLOB, 4096, 5, Priority.OTA) == (b"all of it", True)
+    assert two.handler.smalls == [(4096, Priority.NORMAL), (4096, Priority.OTA)]
+    assert two.handler.units_sent == [(0, 0)]
+    with pytest.raises(MalformedMessage, match="at most 4 bytes"):
+        await one.links.fetch_small(two.id, BLOB, 4, 5, Priority.NORMAL)
     with pytest.raises(NotFound):
         await one.links.fetch_manifest(two.id, OTHER_BLOB, None, 5)
     with pytest.raises(NotFound):

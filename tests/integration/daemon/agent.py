@@ -16,14 +16,15 @@ from edgecache.adapters.system.clock import SystemClock
 from edgecache.core import vocabulary as v
 from edgecache.core.node import Node, NodeConfig
 from edgecache.daemon.driver import Driver
+from edgecache.daemon.engine import held
 from edgecache.daemon.operations import Operations
 from edgecache.daemon.readings import ReadingsBoard
-from edgecache.daemon.transfers import held
 from edgecache.model.errors import NotFound, Unreachable
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, Digest, NodeId, node_id_from_bytes
 from edgecache.model.peer import Address, CloseReason, PeerInfo
-from edgecache.ports import Links, LinkStats
+from edgecache.model.priority import Priority
+from edgecache.ports import LinkGauge, Links, LinkStats
 from edgecache.store.disk import DiskStore
 from edgecache.wire.messages import Have, Hello, Message, StatePush
 
@@ -49,9 +50,14 @@ class OnePeer(Links):
         self.gate = asyncio.Event()
         """Chunks come while it is set."""
         self.gate.set()
+        self.old = False
+        """It knows nothing of small blobs."""
         self.sent: list[Message] = []
         self.stopping: asyncio.Event | None = None
         """`stop` waits for it, if there is one."""
+        self.priorities: list[Priority] = []
+        """Of the units that were asked for."""
+        self.paces: dict[NodeId, float] = {}
 
     async def dial(self, node: NodeId | None, addresses: Iterable[Address]) -> None:
         raise Unreachable("nobody is there")
@@ -77,9 +83,21 @@ class OnePeer(Links):
         assert self.source is not None
         return self.source.root(blob) if page is None else self.source.page(blob, page)
 
+    async def fetch_small(
+        self, peer: NodeId, blob: BlobId, most: int, timeout: float, priority: Priority
+    ) -> tuple[bytes, bool]:
+        assert self.source is not None
+        info = self.source.blob(blob).info
+        if self.old or info.chunks != 1 or info.size > most:
+            return self.source.root(blob), False
+        await self.gate.wait()
+        return self.source.read(blob, 0), True
+
     async def fetch_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int, timeout: float
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int, timeout: float,
+        priority: Priority = Priority.NORMAL,
     ) -> bytes:
+        self.priorities.append(priority)
         assert self.source is not None
         if index % 4 == 3:
             await self.gate.wait()
@@ -87,6 +105,12 @@ class OnePeer(Links):
 
     def stats(self) -> list[LinkStats]:
         return []
+
+    def measure(self) -> list[LinkGauge]:
+        return []
+
+    def pace(self, peer: NodeId, rate: float) -> None:
+        self.paces[peer] = rate
 
     async def stop(self) -> None:
         if self.stopping is not None:
@@ -143,11 +167,11 @@ class InProcess:
         self.operations = Operations(self.driver, self.board, {"node": ME, "name": "me"})
         self.control = ControlServer(self.socket, self.operations.table())
 
-    def begin(self) -> None:
+    def begin(self, priority_of: Callable[[BlobId], Priority] = lambda blob: Priority.NORMAL) -> None:
         """Tell the core what is here."""
         self.driver.post(v.StoreSpace(self.store.usage().free_over_reserve))
         for stored in self.store.blobs():
-            self.driver.post(held(stored))
+            self.driver.post(held(stored, priority_of(stored.info.blob)))
         self.driver.post(v.Started())
 
     def meet(self) -> None:
@@ -200,10 +224,13 @@ class InProcess:
 
 
 @asynccontextmanager
-async def agent(directory: Path, links: OnePeer | None = None, *, cap: int = CAP) -> AsyncIterator[InProcess]:
+async def agent(
+    directory: Path, links: OnePeer | None = None, *, cap: int = CAP,
+    priority_of: Callable[[BlobId], Priority] = lambda blob: Priority.NORMAL,
+) -> AsyncIterator[InProcess]:
     """One that runs."""
     one = InProcess(directory, links or OnePeer(None), cap)
-    one.begin()
+    one.begin(priority_of)
     await one.control.start()
     try:
         yield one

@@ -95,7 +95,7 @@ def test_a_replay_of_everything_gives_the_directory(recorded: Run) -> None:
             disk.apply(operation)
     assert disk.files(KILLED) == files_below(recorded.root)
     kinds = {operation.kind for operation in recorded.operations}
-    assert kinds == set("CEWTSDRUMA")
+    assert kinds == set("CEWTSDFRUMA")
 
 
 def moments(run: Run, stride: int) -> Iterator[tuple[int, PaperDisk, Promises]]:
@@ -160,7 +160,7 @@ def test_writes_and_syncs_are_counted_as_they_happen(recorded: Run) -> None:
     written = fsyncs = 0
     seen: list[tuple[int, int, dict[str, int]]] = []
     for operation in recorded.operations:
-        fsyncs += operation.kind in "SD"
+        fsyncs += operation.kind in "SDF"
         written += len(operation.data) if operation.kind == "W" else 0
         if operation.kind == "A" and b'"count"' in operation.data:
             seen.append((written, fsyncs, json.loads(operation.data)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import StoreCorrupt, StoreError, StoreFull
 from edgecache.model.have import HaveSet
+from edgecache.ports import SmallBlob
 from edgecache.store.disk import DiskStore
 from edgecache.store.files import Files, store_error
 from tests.conformance.sample import Sample
@@ -54,6 +55,12 @@ class FaultyFiles(Files):
     def sync_directory(self, directory: Path) -> None:
         self._fail("sync_directory")
         super().sync_directory(directory)
+
+    @contextmanager
+    def one_sync(self) -> Iterator[None]:
+        with super().one_sync():
+            yield
+            self._fail("one_sync")
 
     def rename(self, old: Path, new: Path) -> None:
         self._fail("rename")
@@ -211,9 +218,36 @@ def test_a_put_that_fails_leaves_what_there_was(
     assert store.usage().used == ODD
 
 
+@pytest.mark.parametrize("operation", ["write_at", "one_sync", "sync_directory", "rename"])
+@pytest.mark.parametrize("kind", [errno.EIO, errno.ENOSPC])
+def test_a_batch_that_fails_leaves_what_there_was(
+    opened: Opener, files: FaultyFiles, tmp_path: Path, operation: str, kind: int
+) -> None:
+    samples = [Sample(20_000, seed) for seed in range(6)]
+    store = opened(files=files)
+    samples[0].begin(store)
+    small = [SmallBlob(one.content) for one in samples]
+    files.failing[operation] = kind
+    with pytest.raises(StoreFull if kind == errno.ENOSPC else StoreError):
+        store.small.keep(small)
+    files.failing.clear()
+    assert store.usage().used == 20_000
+    assert not list((tmp_path / "store/drafts").iterdir())
+    assert {path.stem for path in (tmp_path / "store/blobs").iterdir()} <= {samples[0].blob}, "which is begun"
+    assert [(shown.info.blob, shown.complete) for shown in store.blobs()] == [(samples[0].blob, False)]
+    assert all(shown.complete for shown in store.small.keep(small))
+    store.close()
+
+    store = opened()
+    assert all(one.read_all(store) == one.content for one in samples)
+    assert store.usage().used == 6 * 20_000
+
+
 def test_a_read_that_fails_is_an_error_and_forgets_nothing(opened: Opener, files: FaultyFiles, sample: Sample) -> None:
     store = opened(files=files)
     sample.put(store)
+    store.close()
+    store = opened(files=files)  # what it has written itself would come from memory
     files.failing["read_at"] = errno.EIO
     with pytest.raises(StoreError) as caught:
         store.read(sample.blob, 0)

@@ -15,6 +15,7 @@ from edgecache.model.errors import NotFound
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, Digest, NodeId, blob_id_from_root, node_id_from_bytes, sha256
 from edgecache.model.instant import Instant, WallTime
+from edgecache.model.priority import Priority
 from edgecache.ports import ChunkStore, Links, StoredBlob
 
 T = TypeVar("T")
@@ -78,6 +79,11 @@ class StubStore:
         self._call("read")
         return CHUNK
 
+    def read_now(
+        self, blob: BlobId, index: int, digest: Digest | None, offset: int = 0, size: int | None = None
+    ) -> bytes | None:
+        return None
+
     def put_chunk(self, blob: BlobId, index: int, data: bytes) -> None:
         self._call("put_chunk")
 
@@ -103,7 +109,8 @@ class StubLinks:
         return await self.asked
 
     async def fetch_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int, timeout: float
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int, timeout: float,
+        priority: Priority = Priority.NORMAL,
     ) -> bytes:
         return await self.asked
 

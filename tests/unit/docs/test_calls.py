@@ -53,7 +53,7 @@ def test_every_call_in_the_documentation_is_one() -> None:
     [
         "$ edgecache fetch x",
         "pi-hall$ sudo edgecache put --sticky x",
-        "$ edgecache get",
+        "$ edgecache get --from",
         "$ edgecache status now",
         "$ edgecache mesh revoke n",
         "$ cat n.req | edgecache mesh issue",

@@ -7,6 +7,7 @@
  *
  *     C created (text: path)      E an older file opened (text: path)   W written (offset, data)   T cut to offset
  *     S synced                    D directory synced (text: path)       R renamed (text: old\0new) U removed (text: path)
+ *     F file system synced
  *     M directory made            A something was acknowledged: what was written to $RECORD_ROOT/acknowledged (data)
  *
  * Changes made in any other way (mmap, fallocate, sendfile ...) are not seen; the test notices, because a replay of
@@ -180,6 +181,15 @@ static int synced(const char *name, int fd) {
 
 int fsync(int fd) { return synced("fsync", fd); }
 int fdatasync(int fd) { return synced("fdatasync", fd); }
+
+int syncfs(int fd) {
+    pthread_mutex_lock(&order);
+    int done = REAL(int, syncfs, int)(fd), failure = errno;
+    if (!done && fd >= 0 && fd < FILES && number_of[fd] == DIRECTORY) record('F', 0, 0, NULL, 0, NULL, 0);
+    pthread_mutex_unlock(&order);
+    errno = failure;
+    return done;
+}
 
 int rename(const char *old, const char *new) {
     if (!ours(old) && !ours(new)) return REAL(int, rename, const char *, const char *)(old, new);

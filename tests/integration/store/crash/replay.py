@@ -66,6 +66,12 @@ class Inode:
     synced: bytearray = field(default_factory=bytearray)
     pending: list[Write] = field(default_factory=list)
 
+    def sync(self) -> None:
+        """Its bytes are on the disk."""
+        for write in self.pending:
+            write_to(self.synced, write)
+        self.pending.clear()
+
 
 @dataclass(slots=True)
 class Directory:
@@ -73,6 +79,11 @@ class Directory:
 
     synced: dict[str, int] = field(default_factory=dict)
     pending: list[Naming | tuple[Naming, Naming]] = field(default_factory=list)
+
+    def sync(self) -> None:
+        """Its names are on the disk."""
+        self.synced = _named(self, self.pending)
+        self.pending = []
 
 
 def write_to(content: bytearray, write: Write) -> None:
@@ -109,14 +120,14 @@ class PaperDisk:
             case "T":
                 self._inode(key).pending.append(Write(operation.offset, None))
             case "S":
-                inode = self._inode(key)
-                for write in inode.pending:
-                    write_to(inode.synced, write)
-                inode.pending.clear()
+                self._inode(key).sync()
             case "D":
-                directory = self.directories[operation.paths[0]]
-                directory.synced = _named(directory, directory.pending)
-                directory.pending = []
+                self.directories[operation.paths[0]].sync()
+            case "F":
+                for inode in self.inodes:
+                    inode.sync()
+                for directory in self.directories.values():
+                    directory.sync()
             case "M":
                 self.directories[operation.paths[0]] = Directory()
             case "U":

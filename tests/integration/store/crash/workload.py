@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from edgecache.model.content import CHUNK_BYTES
+from edgecache.ports import SmallBlob
 from edgecache.store.disk import DiskStore
 from tests.conformance.sample import Sample
 
@@ -25,6 +26,11 @@ SIZES = {
     "tiny": 10,
     "late": 900_000,
     "lazy": 300_000,
+    "small0": 20_000,
+    "small1": 1,
+    "small2": CHUNK_BYTES,
+    "small3": 4_096,
+    "small4": 0,
 }
 
 CAP = 64 * 1024 * 1024
@@ -91,6 +97,13 @@ class Recorded:
         with self._promise("put", name=name, pin=pin):
             self.samples[name].put(self.store, name=name, pin=pin)
 
+    def keep(self, *names: str, pin: bool = False) -> None:
+        for name in names:
+            self._mark(asked="put", name=name, pin=pin)
+        self.store.small.keep([SmallBlob(self.samples[name].content, name, pin) for name in names])
+        for name in names:
+            self._mark(done="put", name=name, pin=pin)
+
     def pin(self, name: str, pinned: bool) -> None:
         with self._promise("pin", name=name, pinned=pinned):
             self.store.set_pinned(self.samples[name].blob, pinned)
@@ -121,6 +134,7 @@ def first_start(run: Recorded) -> None:
     run.chunk("got", 3)
     run.verify("got")
     run.put("tiny")
+    run.keep("small0", "small1", "tiny", "small2", "small0", "small4")
     run.remove("put")
     run.begin("put")
     run.chunk("put", 2)
@@ -154,6 +168,8 @@ def start_after_kill(run: Recorded) -> None:
     run.chunk("got", 5)
     run.epoch()
     run.flush()
+    run.remove("small1")
+    run.keep("small1", "small3", pin=True)
     run.verify("late")
     run.remove("both")
     run.put("both")

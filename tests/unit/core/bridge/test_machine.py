@@ -325,6 +325,18 @@ def test_shutdown_hands_over_in_an_orderly_way() -> None:
     assert site.bridges == {site.nodes[1]: 2}
 
 
+def test_who_sees_a_claim_at_the_broker_waits_for_the_fact_of_it() -> None:
+    decide = v.TimerFired(v.TimerKey(v.MachineName.BRIDGE, "decide"))
+    for seed in range(20):
+        machine, config = Bridge(identity(node_id(1)), BridgeConfig(), Random(seed)), BridgeConfig()
+        machine.handle(v.BrokerChanged(True), 0.0, v.Outbox())
+        machine.handle(v.BrokerChanged(True, 2), 10.0, v.Outbox())
+        machine.handle(decide, 10.0 + 0.9 * config.claim_step, v.Outbox())
+        assert machine.term is None, "its fact may still be on the way"
+        machine.handle(decide, 10.0 + config.claim_step + config.claim_jitter, v.Outbox())
+        assert machine.term == 3, "it never came"
+
+
 def test_other_sites_have_their_own_bridge() -> None:
     machine = Bridge(identity(node_id(1)), BridgeConfig(), Random(1))
     out = v.Outbox()

@@ -39,7 +39,7 @@ from edgecache.core.vocabulary import (
 from edgecache.model.content import CHUNK_BYTES, BlobInfo
 from edgecache.model.ids import BlobId, BlobRef, NodeId, blob_id_from_root, node_id_from_bytes, sha256
 from edgecache.model.peer import Address, PeerInfo
-from edgecache.wire.messages import Claim, Hello, MemberStatus, Message
+from edgecache.wire.messages import BATCHES, Claim, Hello, MemberStatus, Message
 
 LATENCY = 0.005
 
@@ -67,8 +67,9 @@ def peer_info(number: int, site: str = "home", incarnation: int = 0) -> PeerInfo
     return PeerInfo(node_id(number), (address(number),), site, f"pi{number}", incarnation)
 
 
-def hello(number: int, site: str = "home", epoch: int = 1) -> Hello:
-    return Hello(node_id(number), "mesh", site, f"pi{number}", epoch, 0, (address(number),))
+def hello(number: int, site: str = "home", epoch: int = 1, *, batching: bool = False) -> Hello:
+    features = frozenset({BATCHES}) if batching else frozenset[str]()
+    return Hello(node_id(number), "mesh", site, f"pi{number}", epoch, 0, (address(number),), features=features)
 
 
 @dataclass
@@ -92,11 +93,11 @@ class Lone:
     def receive(self, number: int, message: Message) -> Outbox:
         return self.hear(MessageReceived(node_id(number), message))
 
-    def meet(self, *numbers: int, site: str = "home", linked: bool = True) -> None:
+    def meet(self, *numbers: int, site: str = "home", linked: bool = True, batching: bool = False) -> None:
         for number in numbers:
             self.hear(MemberChanged(peer_info(number, site), MemberStatus.ALIVE))
             if linked:
-                self.hear(LinkUp(node_id(number), hello(number, site), 1, 0.001))
+                self.hear(LinkUp(node_id(number), hello(number, site, batching=batching), 1, 0.001))
 
     def fire(self, name: str) -> Outbox:
         """The next timer of that name."""
@@ -129,8 +130,11 @@ class _Node:
 class Mesh:
     """Several machines."""
 
-    def __init__(self, seed: int = 1, config: DirectoryConfig | None = None) -> None:
+    def __init__(
+        self, seed: int = 1, config: DirectoryConfig | None = None, *, features: frozenset[str] = frozenset()
+    ) -> None:
         self.now = 1000.0
+        self.features = features
         self.config = config or DirectoryConfig()
         self.rng = random.Random(seed)
         self.nodes: dict[NodeId, _Node] = {}
@@ -224,7 +228,9 @@ class Mesh:
 
     def _up(self, at: NodeId, peer: NodeId) -> None:
         other = self.nodes[peer].identity
-        greeting = Hello(peer, "mesh", other.site, other.name, other.epoch, other.epoch, other.addresses)
+        greeting = Hello(
+            peer, "mesh", other.site, other.name, other.epoch, other.epoch, other.addresses, features=self.features
+        )
         self._say(at, LinkUp(peer, greeting, 1, LATENCY))
 
     def _say(self, node: NodeId, event: Event | Notice) -> None:

@@ -27,6 +27,7 @@ from edgecache.core.vocabulary import (
     Outbox,
     ProvidersFound,
     RoomGranted,
+    RoomRefused,
     RoomWanted,
     Send,
     SetTimer,
@@ -143,6 +144,10 @@ class Desk:
         """A chunk does not arrive."""
         self.open.pop(effect.request, None)
         return self.give(ChunkFailed(effect.request, effect.blob, effect.index, reason, retry_after))
+
+    def fail_room(self, info: BlobInfo, why: str) -> list[Said]:
+        """The store has no room."""
+        return self.give(RoomRefused(info.blob, why))
 
     def store_all(self, info: BlobInfo, *, seconds: float = 0.01) -> list[FetchChunk]:
         """Answer every chunk request until there is none; returns them."""

@@ -21,7 +21,8 @@ from edgecache.core.vocabulary import (
     Send,
 )
 from edgecache.model.content import CHUNK_BYTES
-from edgecache.wire.messages import Cancel
+from edgecache.model.have import HaveSet
+from edgecache.wire.messages import Cancel, Have
 from tests.unit.core.swarm.desk import Desk, of
 from tests.unit.core.swarm.world import blob_of, node_id
 
@@ -102,9 +103,9 @@ def test_the_sooner_of_two_is_asked() -> None:
     quick, slow = Neighbour(peer(1, rate=1e7)), Neighbour(peer(2, rate=1e6))
     busy = Neighbour(peer(3, rate=1e7, queued=100 * CHUNK_BYTES))
     rng = Random(1)
-    assert {choose([quick, slow], CHUNK_BYTES, rng, 0.0).peer.node for _ in range(50)} == {node_id(1)}
-    assert {choose([busy, slow], CHUNK_BYTES, rng, 0.0).peer.node for _ in range(50)} == {node_id(2)}
-    explored = [choose([quick, slow], CHUNK_BYTES, rng, 0.1).peer.node for _ in range(2000)]
+    assert {choose([quick, slow], CHUNK_BYTES, 2.0, rng, 0.0).peer.node for _ in range(50)} == {node_id(1)}
+    assert {choose([busy, slow], CHUNK_BYTES, 2.0, rng, 0.0).peer.node for _ in range(50)} == {node_id(2)}
+    explored = [choose([quick, slow], CHUNK_BYTES, 2.0, rng, 0.1).peer.node for _ in range(2000)]
     assert 50 < explored.count(node_id(2)) < 150
 
 
@@ -112,13 +113,13 @@ def test_partial_holders_are_preferred_to_complete_ones_of_the_same_speed() -> N
     whole, part = Neighbour(peer(1, rate=1e7), whole=True), Neighbour(peer(2, rate=8e6))
     crawling = Neighbour(peer(3, rate=1e6))
     rng = Random(1)
-    assert choose([whole, part], CHUNK_BYTES, rng, 0.0) is part
-    assert choose([whole, crawling], CHUNK_BYTES, rng, 0.0) is whole
+    assert choose([whole, part], CHUNK_BYTES, 2.0, rng, 0.0) is part
+    assert choose([whole, crawling], CHUNK_BYTES, 2.0, rng, 0.0) is whole
 
 
 def test_who_was_never_tried_is_tried_next() -> None:
     known, fresh = Neighbour(peer(1, rate=1e9)), Neighbour(peer(2))
-    assert choose([known, fresh], CHUNK_BYTES, Random(1), 0.0) is fresh
+    assert choose([known, fresh], CHUNK_BYTES, 2.0, Random(1), 0.0) is fresh
 
 
 # ---- which chunk of whom
@@ -164,7 +165,20 @@ def test_what_a_near_peer_has_is_never_asked_of_a_far_one() -> None:
     assert sorted(far) == [8, 9]
 
 
-def test_a_near_peer_that_is_left_alone_does_not_hold_up_the_far_one() -> None:
+def test_what_a_near_peer_has_that_rests_for_a_moment_is_not_worth_a_crossing() -> None:
+    desk = Desk()
+    desk.link(1, tier=0)
+    desk.link(2, tier=2)
+    desk.give(FetchWanted(TEN.blob))
+    desk.have(1, TEN)
+    desk.have(2, TEN)
+    desk.manifest(TEN)
+    desk.fail(desk.open[min(desk.open)], FetchFailure.TIMEOUT)
+    assert desk.finish(TEN)
+    assert {effect.peer for effect in desk.heard(FetchChunk)} == {node_id(1)}
+
+
+def test_a_near_peer_that_is_left_alone_for_long_does_not_hold_up_the_far_one() -> None:
     desk = Desk()
     desk.link(1, tier=0)
     desk.link(2, tier=2)
@@ -173,7 +187,7 @@ def test_a_near_peer_that_is_left_alone_does_not_hold_up_the_far_one() -> None:
     desk.have(2, TEN)
     desk.manifest(TEN)
     assert not desk.asked_of(2)
-    desk.fail(desk.open[min(desk.open)], FetchFailure.TIMEOUT)
+    desk.fail(desk.open[min(desk.open)], FetchFailure.REFUSED, 30.0)
     assert desk.asked_of(2)
 
 
@@ -198,24 +212,42 @@ def test_leechers_take_different_chunks_of_the_publisher() -> None:
     assert not asked[0] & asked[2]
 
 
-def test_the_last_chunks_of_another_leecher_are_left_to_it_for_a_while() -> None:
+def test_what_another_leecher_has_under_way_is_left_to_it_for_a_while() -> None:
     desk = Desk()
     desk.link(1, 2)
     desk.give(FetchWanted(TEN.blob))
-    desk.have(1, TEN, [], wanting=True)
+    desk.message(1, Have(TEN.blob, HaveSet(), full=True, wanting=True, coming=(3, 7)))
     desk.have(2, TEN)
     desk.manifest(TEN)
-    blob = desk.swarm._state.blobs[TEN.blob]
-    assert blob.fetch is not None
-    assert blob.fetch.picker is not None
-    theirs = blob.fetch.picker.shares[1 - blob.fetch.picker.rank]
     done = desk.store_all(TEN)
-    left = set(range(10)) - {effect.index for effect in done}
-    assert len(left) == SwarmConfig().left_each
-    assert left <= set(range(theirs.low, theirs.high))
+    assert set(range(10)) - {effect.index for effect in done} == {3, 7}
     before = desk.now
     assert desk.finish(TEN)
-    assert desk.now - before < 1
+    assert 0 < desk.now - before < 1
+
+
+def test_what_a_leecher_no_longer_has_under_way_is_asked_for_at_once() -> None:
+    desk = Desk()
+    desk.link(1, 2)
+    desk.give(FetchWanted(TEN.blob))
+    desk.message(1, Have(TEN.blob, HaveSet(), full=True, wanting=True, coming=(3, 7)))
+    desk.have(2, TEN)
+    desk.manifest(TEN)
+    desk.store_all(TEN)
+    desk.message(1, Have(TEN.blob, HaveSet(), full=False, wanting=True, coming=(7,)))
+    assert [effect.index for effect in desk.store_all(TEN)] == [3]
+
+
+def test_what_others_ask_of_a_complete_holder_is_left_to_them() -> None:
+    desk = Desk()
+    desk.link(2)
+    desk.give(FetchWanted(TEN.blob))
+    desk.message(2, Have(TEN.blob, HaveSet.full(10), full=True, wanting=False, coming=(0, 1)))
+    desk.manifest(TEN)
+    desk.message(2, Have(TEN.blob, HaveSet(), full=False, wanting=False, coming=(2,)))
+    done = desk.store_all(TEN)
+    assert {0, 1} <= set(range(10)) - {effect.index for effect in done}, "what it said first is remembered"
+    assert desk.finish(TEN)
 
 
 def test_the_end_game_asks_a_second_peer_and_cancels_the_slower() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from edgecache.core.swarm import SwarmConfig
 from edgecache.core.vocabulary import (
     BlobGone,
+    BlobHeld,
     BlobVerified,
     CancelFetch,
     ChunkStored,
-    FetchChunk,
     FetchFailure,
     FetchFinished,
     FetchManifest,
@@ -34,6 +34,7 @@ from edgecache.core.vocabulary import (
 )
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.have import HaveSet
+from edgecache.model.priority import Priority
 from edgecache.wire.messages import Cancel, Claim, Have
 from tests.unit.core.swarm.desk import Desk, haves, of
 from tests.unit.core.swarm.world import blob_of, node_id
@@ -361,13 +362,57 @@ def test_claims_of_ourselves_and_withdrawn_ones_are_ignored() -> None:
     assert not of(LinkWanted, desk.claims(blob_of(5, b"other"), 3))
 
 
-def test_too_many_fetches_are_refused() -> None:
+def test_fetches_beyond_the_limit_wait_for_their_turn() -> None:
     desk = Desk(SwarmConfig(fetches_max=2))
+    one, two, three, four = (blob_of(5, name) for name in (b"a", b"b", b"c", b"d"))
+    for info in (one, two, three, four):
+        desk.give(FetchWanted(info.blob))
+    assert not desk.heard(FetchFinished)
+    assert [told.blob for told in desk.heard(ProvidersWanted)] == [one.blob, two.blob]
+    desk.give(FetchUnwanted(one.blob))
+    assert [told.blob for told in desk.heard(ProvidersWanted)] == [one.blob, two.blob, three.blob]
+    desk.give(FetchUnwanted(four.blob))
+    desk.give(FetchUnwanted(two.blob))
+    assert len(desk.heard(ProvidersWanted)) == 3, "nobody waits for the fourth any more"
+
+
+def test_the_most_urgent_of_those_who_wait_is_next() -> None:
+    desk = Desk(SwarmConfig(fetches_max=1))
+    first, late, urgent = (blob_of(5, name) for name in (b"a", b"b", b"c"))
+    desk.give(FetchWanted(first.blob))
+    desk.give(FetchWanted(late.blob))
+    desk.give(FetchWanted(urgent.blob, priority=Priority.OTA))
+    desk.give(FetchUnwanted(first.blob))
+    assert [told.blob for told in desk.heard(ProvidersWanted)] == [first.blob, urgent.blob]
+
+
+def test_fetches_that_wait_for_somebody_do_not_hold_up_others() -> None:
+    desk = Desk(SwarmConfig(fetches_max=2, idle_fetches_max=1))
+    stuck, stuck_too, third, fourth = (blob_of(5, name) for name in (b"a", b"b", b"c", b"d"))
+    for info in (stuck, stuck_too, third, fourth):
+        desk.give(FetchWanted(info.blob))
+    desk.give(ProvidersFound(stuck.blob, (), final=True))
+    desk.give(ProvidersFound(stuck_too.blob, (), final=True))
+    assert [told.blob for told in desk.heard(ProvidersWanted)] == [stuck.blob, stuck_too.blob, third.blob]
+
+
+def test_too_many_that_wait_are_refused() -> None:
+    desk = Desk(SwarmConfig(fetches_max=1, waiting_max=1))
     for name in (b"a", b"b"):
         desk.give(FetchWanted(blob_of(5, name).blob))
     assert not desk.heard(FetchFinished)
     desk.give(FetchWanted(blob_of(5, b"c").blob))
-    assert "2 blobs" in desk.heard(FetchFinished)[0].failure
+    assert "1 blobs are waiting" in desk.heard(FetchFinished)[0].failure
+
+
+def test_a_blob_that_was_put_while_it_waited_for_its_turn_is_here() -> None:
+    desk = Desk(SwarmConfig(fetches_max=1))
+    desk.give(FetchWanted(blob_of(5, b"a").blob))
+    desk.give(FetchWanted(TEN.blob))
+    desk.give(BlobHeld(TEN, HaveSet.full(10), 1, False, True))
+    assert [end.blob for end in desk.heard(FetchFinished)] == [TEN.blob]
+    desk.give(FetchUnwanted(blob_of(5, b"a").blob))
+    assert len(desk.heard(ProvidersWanted)) == 1
 
 
 def test_a_second_wish_for_the_same_blob_only_reports() -> None:
@@ -389,20 +434,23 @@ def test_answers_to_unknown_requests_change_nothing() -> None:
     assert not desk.said
 
 
-def test_a_full_store_pauses_the_fetch_and_then_fails_it() -> None:
-    config = SwarmConfig(store_tries=3)
-    desk = Desk(config)
+def test_a_full_store_is_waited_for_as_long_as_the_user_wants() -> None:
+    desk = Desk()
     desk.link(1)
     desk.begin(TEN)
-    for attempt in range(1, 4):
-        desk.clear()
+    began = desk.now
+    for _ in range(100):
         desk.fail(next(iter(desk.open.values())), FetchFailure.STORE_FULL)
-        if attempt < 3:
-            assert not desk.heard(FetchChunk)
-            desk.ring("resume")
-            assert desk.heard(RoomWanted)
-            desk.give(RoomGranted(TEN.blob))
-    assert "stayed full" in desk.heard(FetchFinished)[0].failure
+        desk.clear()
+        standing = desk.swarm.stalled(TEN.blob, desk.now + 3)
+        assert standing is not None
+        assert standing.kind == "store full"
+        desk.ring("resume")
+        assert desk.heard(RoomWanted)
+        desk.give(RoomGranted(TEN.blob))
+    assert desk.now - began > 300
+    assert not desk.heard(FetchFinished)
+    assert desk.finish(TEN)
 
 
 def test_room_refused_on_the_way_is_waited_for() -> None:

@@ -92,9 +92,9 @@ def test_new_chunks_are_told_in_batches_to_those_that_want() -> None:
         assert not haves(desk.said)
         stored.append(desk.open[min(desk.open)])
         desk.store(stored[-1], MANY, seconds=0.001)
-    assert haves(desk.said, 2) == [
-        Have(MANY.blob, HaveSet.of(effect.index for effect in stored), full=False, wanting=True)
-    ]
+    (told,) = haves(desk.said, 2)
+    assert told.have == HaveSet.of(effect.index for effect in stored)
+    assert (told.full, told.wanting) == (False, True)
     assert not haves(desk.said, 1)
     assert not haves(desk.said, 3)
 
@@ -110,7 +110,9 @@ def test_a_few_new_chunks_are_told_after_a_short_while() -> None:
     before = desk.now
     said = desk.ring("flush")
     assert desk.now - before <= 0.1
-    assert haves(said, 2) == [Have(MANY.blob, HaveSet.of([effect.index]), full=False, wanting=True)]
+    (told,) = haves(said, 2)
+    assert (told.have, told.full, told.wanting) == (HaveSet.of([effect.index]), False, True)
+    assert set(told.coming) == {effect.index for effect in desk.open.values() if effect.peer == node_id(1)}
     assert "flush" not in [key.name for key in desk.timers]
 
 

@@ -247,6 +247,7 @@ def test_leechers_come_and_go() -> None:
     world.run(60, lambda: world.done(1, 3, 4, 5))
     assert world.done(1, 3, 4, 5)
     assert not world.nodes[2].finished
+    world.run(1)  # what was taken back is still on its way
     settled(world)
 
 
@@ -260,4 +261,4 @@ def test_the_same_seed_gives_the_same_run() -> None:
         took = world.run(60, lambda: world.done(1, 2, 3))
         return [(took, node.swarm.received()) for node in world.nodes]
     assert run(7) == run(7)
-    assert run(7) != run(8)
+    assert any(run(7) != run(seed) for seed in range(8, 12))

@@ -1,0 +1,127 @@
+"""Whose unit is next: classes in strict order but for a small share of the lower ones, deficit round-robin in each.
+
+Theory of operation. Each asker has a line for each class that it asks in. Within a class, lines take turns; a turn adds
+quantum times weight to a line's deficit, and a line is served while its deficit lasts (Shreedhar and Varghese 1995).
+For each byte granted to a class, every lower class that waits earns `lower_share` of a byte; one that has earned a
+chunk goes first once. What one class cannot use, because its askers have enough in progress, goes to the next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from edgecache.core.serving.config import ServingConfig
+from edgecache.core.vocabulary import UnitAsked
+from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.ids import NodeId
+from edgecache.model.instant import Instant
+from edgecache.model.priority import Priority
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """Units of one asker in one class that wait, first come first served."""
+
+    asker: Asker
+    units: deque[UnitAsked] = field(default_factory=deque)
+    deficit: float = 0.0
+    """Kept when the line is empty for a moment, as it is between an answer and the next question."""
+
+
+@dataclass(slots=True, eq=False)
+class Asker:
+    """A linked peer that asked us for something lately."""
+
+    node: NodeId
+    lines: dict[Priority, Line] = field(default_factory=dict)
+    granted: int = 0
+    bytes: int = 0
+    """Of what is granted."""
+    used: Instant = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Units that wait."""
+        return sum(len(line.units) for line in self.lines.values())
+
+    def units(self) -> Iterator[UnitAsked]:
+        """All that wait, the most urgent class first."""
+        for priority in sorted(self.lines):
+            yield from self.lines[priority].units
+
+
+class Turns:
+    """The lines that wait."""
+
+    def __init__(self, config: ServingConfig, weight: Callable[[NodeId], float]) -> None:
+        """`weight` is what an asker gets in a round relative to others, at most `weight_max`, never 0."""
+        self._config, self._weight = config, weight
+        self._rings: dict[Priority, deque[Line]] = {priority: deque() for priority in Priority}
+        self._earned: dict[Priority, float] = dict.fromkeys(Priority, 0.0)
+
+    def __bool__(self) -> bool:
+        return any(self._rings.values())
+
+    def add(self, asker: Asker, unit: UnitAsked) -> None:
+        """A unit waits."""
+        line = asker.lines.get(unit.priority)
+        if line is None:
+            line = asker.lines[unit.priority] = Line(asker)
+        if not line.units:
+            self._rings[unit.priority].append(line)
+        line.units.append(unit)
+
+    def remove(self, asker: Asker, unit: UnitAsked) -> None:
+        """A unit waits no more."""
+        line = asker.lines[unit.priority]
+        line.units.remove(unit)
+        self._leave_if_empty(unit.priority, line)
+
+    def next(self, fits: Callable[[Asker, int], bool]) -> UnitAsked | None:
+        """The unit to serve now, of an asker for whom one of its size fits; None when nobody's does."""
+        for priority in self._order():
+            line = self._turn(self._rings[priority], fits)
+            if line is not None:
+                return line.units[0]
+        return None
+
+    def granted(self, asker: Asker, unit: UnitAsked) -> None:
+        """That unit is served."""
+        line = asker.lines[unit.priority]
+        line.units.popleft()
+        line.deficit -= unit.size
+        self._earned[unit.priority] = max(0.0, self._earned[unit.priority] - unit.size)
+        for lower in Priority:
+            if lower > unit.priority and self._rings[lower]:
+                earned = self._earned[lower] + unit.size * self._config.lower_share
+                self._earned[lower] = min(earned, 2.0 * CHUNK_BYTES)
+        self._leave_if_empty(unit.priority, line)
+
+    def _order(self) -> Iterator[Priority]:
+        """Classes that wait: those that have earned it, then by urgency."""
+        waiting = [priority for priority in Priority if self._rings[priority]]
+        yield from (priority for priority in waiting[1:] if self._earned[priority] >= CHUNK_BYTES)
+        yield from waiting
+
+    def _turn(self, ring: deque[Line], fits: Callable[[Asker, int], bool]) -> Line | None:
+        full = 0
+        while full < len(ring):
+            line = ring[0]
+            size = line.units[0].size
+            if not fits(line.asker, size):
+                full += 1
+            elif line.deficit >= size:
+                return line
+            else:
+                line.deficit += self._config.quantum * self._weight(line.asker.node)
+                full = 0
+            ring.rotate(-1)
+        return None
+
+    def _leave_if_empty(self, priority: Priority, line: Line) -> None:
+        if not line.units:
+            self._rings[priority].remove(line)
+            if not self._rings[priority]:
+                self._earned[priority] = 0.0

@@ -1,0 +1,55 @@
+"""The way to other sites, as one source: how much may be under way over it.
+
+Theory of operation. Holders in other sites mostly share one narrow link, so asking more of them at once brings nothing
+sooner; it only makes each of us commit to more chunks ahead, and those that fellows in our site commit to at the same
+time cross twice. So all holders elsewhere have one window together, a little more than the bandwidth-delay product of
+what they deliver together: where they do not share a link it grows to what each of them can give.
+"""
+
+from __future__ import annotations
+
+from edgecache.core.swarm.config import SwarmConfig
+from edgecache.core.swarm.scoring import Goodput, Peer
+from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.instant import Instant
+
+
+class Crossing:
+    """Bytes that we wait for from other sites, and the rate at which they come."""
+
+    def __init__(self, config: SwarmConfig) -> None:
+        self._config = config
+        self._goodput = Goodput(config.crossing_span, config.far_prior)
+        self._requests = 0
+        self._queued = 0
+
+    def has_room(self, peer: Peer, handling: float) -> bool:
+        """Whether one more chunk may be asked of this peer, as far as borders go."""
+        if not peer.elsewhere or not self._requests:
+            return True
+        config = self._config
+        if not self._goodput.measured:
+            return self._queued < CHUNK_BYTES
+        pipe = config.window_gain * self._goodput.rate * (peer.rtt + config.window_slack + handling)
+        return self._queued < min(pipe + CHUNK_BYTES, config.window_bytes_max)
+
+    def asked(self, peer: Peer, size: int, now: Instant) -> None:
+        """A chunk is asked of this peer."""
+        if peer.elsewhere:
+            self._goodput.begin(now)
+            self._requests += 1
+            self._queued += size
+
+    def delivered(self, peer: Peer, size: int, now: Instant) -> None:
+        """Bytes of it came."""
+        if peer.elsewhere:
+            self._queued -= size
+            self._goodput.delivered(size, now)
+
+    def released(self, peer: Peer, rest: int, now: Instant) -> None:
+        """A request to it ended; `rest` bytes will not come."""
+        if peer.elsewhere:
+            self._requests -= 1
+            self._queued -= rest
+            if not self._requests:
+                self._goodput.end(now)

@@ -1,0 +1,98 @@
+"""How a chunk request is answered, as a peer of another make would see it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from edgecache.adapters.coap.framing import Code, Frame, Option, uint
+from edgecache.model.ids import sha256
+from edgecache.ports import Refusal
+from tests.integration.coap.mesh import BLOB, CHUNK, Mesh, Node, in_mesh
+from tests.integration.coap.rawpeer import RawPeer, get
+
+DIGEST = sha256(CHUNK).hex()
+QUERY = (f"b={BLOB}", "i=0")
+
+
+async def ask(node: Node, peer: RawPeer, *more: tuple[int, bytes], query: tuple[str, ...] = QUERY) -> Frame:
+    peer.write(get(b"t", "chunk", DIGEST, query=query, more=more))
+    frame = await peer.frame()
+    assert frame.token == b"t"
+    return frame
+
+
+@in_mesh
+async def test_a_chunk_and_its_parts(mesh: Mesh) -> None:
+    node = await mesh.node()
+    peer, _ = await RawPeer.linked(mesh, node)
+    whole = await ask(node, peer, (Option.ACCEPT, b"\x2a"))
+    assert (whole.code, whole.options, whole.payload) == (Code.CONTENT, ((Option.CONTENT_FORMAT, b"\x2a"),), CHUNK)
+    part = await ask(node, peer, (Option.BLOCK2, uint(16 << 4 | 7)), query=(*QUERY, "n=4096"))
+    assert part.payload == CHUNK[16384:20480]
+    assert dict(part.options)[Option.BLOCK2] == uint(16 << 4 | 8 | 7), "there is more"
+    assert node.handler.units_sent == [(0, 0), (0, 16384)]
+
+
+@pytest.mark.parametrize(
+    ("more", "query", "code"),
+    [
+        ((), ("b=nonsense", "i=0"), Code.BAD_REQUEST),
+        ((), (QUERY[0], "i=0", "n=999999"), Code.BAD_REQUEST),
+        (((Option.BLOCK2, uint(1 << 4 | 6)),), QUERY, Code.BAD_OPTION),
+        (((Option.BLOCK2, uint(1 << 4 | 8 | 7)),), QUERY, Code.BAD_OPTION),
+        (((Option.BLOCK2, b"\xff" * 40),), QUERY, Code.BAD_OPTION),
+        (((Option.BLOCK2, uint(256 << 4 | 7)),), QUERY, Code.BAD_REQUEST),
+        (((Option.ACCEPT, b"\x3c"),), QUERY, Code.NOT_ACCEPTABLE),
+        (((Option.URI_QUERY, b"\xff\xfe"),), QUERY, Code.BAD_OPTION),
+        (((65001, b"critical"),), QUERY, Code.BAD_OPTION),
+    ],
+)
+def test_what_cannot_be_served_is_answered_and_costs_no_turn(
+    tmp_path_factory: pytest.TempPathFactory, more: tuple[tuple[int, bytes], ...], query: tuple[str, ...], code: Code
+) -> None:
+    @in_mesh
+    async def work(mesh: Mesh) -> None:
+        node = await mesh.node()
+        peer, _ = await RawPeer.linked(mesh, node)
+        assert (await ask(node, peer, *more, query=query)).code == code
+        assert node.handler.units_asked == 0
+        assert (await ask(node, peer)).payload == CHUNK
+
+    work(tmp_path_factory.mktemp("mesh"))
+
+
+@in_mesh
+async def test_refusals_say_when_to_come_back(mesh: Mesh) -> None:
+    node = await mesh.node()
+    peer, _ = await RawPeer.linked(mesh, node)
+    node.handler.refusal = Refusal(2.5)
+    frame = await ask(node, peer)
+    assert (frame.code, frame.options) == (Code.SERVICE_UNAVAILABLE, ((Option.MAX_AGE, b"\x03"),))
+    node.handler.refusal = Refusal()
+    assert (await ask(node, peer)).code == Code.NOT_FOUND
+
+
+@in_mesh
+async def test_a_token_in_use_is_not_served_twice(mesh: Mesh) -> None:
+    node = await mesh.node()
+    peer, _ = await RawPeer.linked(mesh, node)
+    node.handler.turn = asyncio.Event()
+    for _ in range(100):
+        peer.write(get(b"t", "chunk", DIGEST, query=QUERY))
+    peer.write(get(b"u", "chunk", DIGEST, query=QUERY))
+    await node.handler.until(lambda: node.handler.units_asked == 2)
+    node.handler.turn.set()
+    assert {(await peer.frame()).token for _ in range(2)} == {b"t", b"u"}
+    assert node.handler.units_asked == 2
+    assert (await ask(node, peer)).payload == CHUNK
+
+
+@in_mesh
+async def test_who_wants_no_response_gets_none(mesh: Mesh) -> None:
+    node = await mesh.node()
+    peer, _ = await RawPeer.linked(mesh, node)
+    peer.write(get(b"n", "chunk", DIGEST, query=QUERY, more=((Option.NO_RESPONSE, b"\x02"),)))
+    assert (await ask(node, peer)).payload == CHUNK
+    assert len(node.handler.units_sent) == 2

@@ -1,0 +1,235 @@
+"""What the store takes from its own writes: bytes still in memory, the whole hashed ahead, chunks during a sync."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.errors import NotFound, StoreCorrupt
+from edgecache.model.have import HaveSet
+from edgecache.model.ids import sha256
+from edgecache.store.files import Files
+from tests.conformance.sample import Sample
+from tests.integration.store.conftest import Opener
+
+ODD = 5 * CHUNK_BYTES + 1000
+
+
+class WatchedFiles(Files):
+    """Counts what is read, can forget what memory has, and calls back in the middle of a sync."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.read = 0
+        self.evicted = False
+        self.during_sync: Callable[[], object] | None = None
+
+    def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
+        data = super().read_at(descriptor, size, offset)
+        self.read += len(data)
+        return data
+
+    def cached_at(self, descriptor: int, size: int, offset: int) -> bytes | None:
+        return None if self.evicted else super().cached_at(descriptor, size, offset)
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        if (call := self.during_sync) is not None:
+            self.during_sync = None
+            call()
+
+
+@pytest.fixture
+def sample() -> Sample:
+    return Sample(ODD)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> WatchedFiles:
+    return WatchedFiles(tmp_path / "store")
+
+
+def flip(root: Path, sample: Sample, index: int) -> None:
+    with (root / f"store/blobs/{sample.blob}.data").open("r+b") as file:
+        file.seek(index * CHUNK_BYTES)
+        byte = file.read(1)
+        file.seek(index * CHUNK_BYTES)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+# ---- bytes still in memory
+
+
+def test_what_was_just_written_is_served_from_memory(opened: Opener, files: WatchedFiles, sample: Sample) -> None:
+    store = opened(files=files)
+    sample.fetch(store, [0, 2])
+    assert store.read(sample.blob, 2, 10, 50) == sample.chunk(2)[10:60]
+    assert store.read(sample.blob, 0) == sample.chunk(0)
+    other = Sample(ODD, 1)
+    other.put(store)
+    assert other.read_all(store) == other.content
+    if files.read:  # a file system that cannot tell whether memory has the bytes
+        pytest.skip("no RWF_NOWAIT here")
+
+
+def test_only_what_needs_no_disk_and_no_hash_is_read_now(
+    opened: Opener, files: WatchedFiles, sample: Sample
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store, [0])
+    digest = sha256(sample.chunk(0))
+    if store.read_now(sample.blob, 0, digest) is None:
+        pytest.skip("no RWF_NOWAIT here")
+    assert store.read_now(sample.blob, 0, digest, 5, 7) == sample.chunk(0)[5:12]
+    assert store.read_now(sample.blob, 0, None) == sample.chunk(0)
+    assert store.read_now(sample.blob, 0, sha256(b"another")) is None
+    files.evicted = True
+    assert store.read_now(sample.blob, 0, digest) is None
+    files.evicted = False
+    store.close()
+    store = opened(files=files)
+    store.page(sample.blob, 0)
+    assert store.read_now(sample.blob, 0, digest) is None, "this process has not hashed it yet"
+    assert store.read(sample.blob, 0) == sample.chunk(0)
+    assert store.read_now(sample.blob, 0, digest) == sample.chunk(0)
+    with pytest.raises(NotFound):
+        store.read_now(sample.blob, 1, None)
+
+
+def test_what_comes_from_the_disk_is_hashed(
+    opened: Opener, files: WatchedFiles, sample: Sample, tmp_path: Path
+) -> None:
+    store = opened(files=files)
+    sample.put(store)
+    flip(tmp_path, sample, 1)
+    flip(tmp_path, sample, 3)
+    files.evicted = True
+    with pytest.raises(StoreCorrupt):
+        store.read(sample.blob, 1, 100, 10)
+    files.evicted = False  # one chunk had left memory, so that readahead may have brought in others
+    with pytest.raises(StoreCorrupt):
+        store.read(sample.blob, 3, 100, 10)
+    assert store.blob(sample.blob).have == HaveSet.of([0, 2, 4, 5])
+
+
+# ---- the whole, hashed ahead
+
+
+def test_what_was_hashed_ahead_is_not_read_again(opened: Opener, files: WatchedFiles, sample: Sample) -> None:
+    store = opened(files=files)
+    sample.fetch(store, [0, 1, 3, 4, 5])
+    store.hash_ahead(sample.blob)
+    assert files.read == 2 * CHUNK_BYTES
+    store.put_chunk(sample.blob, 2, sample.chunk(2))
+    store.hash_ahead(sample.blob)
+    assert files.read == ODD
+    assert store.verify_whole(sample.blob)
+    store.hash_ahead(sample.blob)
+    assert files.read == ODD
+
+
+def test_a_restart_begins_the_whole_anew(opened: Opener, files: WatchedFiles, sample: Sample) -> None:
+    store = opened(files=files)
+    sample.fetch(store, [0, 1, 2])
+    store.hash_ahead(sample.blob)
+    store.close()
+    store = opened(files=files)
+    for index in (5, 4, 3):
+        store.put_chunk(sample.blob, index, sample.chunk(index))
+        store.hash_ahead(sample.blob)
+    assert store.verify_whole(sample.blob)
+
+
+def test_a_chunk_that_is_replaced_after_it_was_hashed_is_no_lie_of_the_manifest(
+    opened: Opener, sample: Sample, tmp_path: Path
+) -> None:
+    store = opened()
+    sample.fetch(store, [0, 1, 2, 3, 4])
+    flip(tmp_path, sample, 1)
+    store.hash_ahead(sample.blob)
+    flip(tmp_path, sample, 1)
+    store.put_chunk(sample.blob, 5, sample.chunk(5))
+    assert store.verify_whole(sample.blob)
+
+
+def test_rot_after_the_hashing_is_found_by_the_next_reader(opened: Opener, sample: Sample, tmp_path: Path) -> None:
+    store = opened()
+    sample.fetch(store, [0, 1, 2, 3, 4])
+    flip(tmp_path, sample, 1)
+    store.hash_ahead(sample.blob)
+    store.put_chunk(sample.blob, 5, sample.chunk(5))
+    with pytest.raises(StoreCorrupt):
+        store.verify_whole(sample.blob)
+    assert 1 not in store.blob(sample.blob).have
+    store.put_chunk(sample.blob, 1, sample.chunk(1))
+    assert store.verify_whole(sample.blob)
+
+
+def test_a_blob_that_is_gone_is_not_hashed(opened: Opener, sample: Sample) -> None:
+    store = opened()
+    sample.fetch(store, [0])
+    store.remove(sample.blob)
+    with pytest.raises(NotFound):
+        store.hash_ahead(sample.blob)
+
+
+# ---- chunks that come during a sync
+
+
+def mapped(root: Path) -> HaveSet:
+    """What the index names, as a start after a power cut would find it."""
+    copy = root / "copy.sqlite3"
+    for suffix in ("", "-wal"):
+        copy.with_name(copy.name + suffix).write_bytes((root / f"store/index.sqlite3{suffix}").read_bytes())
+    index = sqlite3.connect(copy)
+    rows = index.execute("SELECT bits FROM chunk_map").fetchall()
+    index.close()
+    return HaveSet(sum(int.from_bytes(bits, "little") for (bits,) in rows))
+
+
+def test_a_chunk_that_comes_during_a_sync_waits_for_the_next(
+    opened: Opener, files: WatchedFiles, sample: Sample, tmp_path: Path
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store, [0, 1])
+    files.during_sync = lambda: store.put_chunk(sample.blob, 2, sample.chunk(2))
+    store.flush()
+    assert store.blob(sample.blob).have == HaveSet.of([0, 1, 2])
+    assert mapped(tmp_path) == HaveSet.of([0, 1])
+    store.flush()
+    assert mapped(tmp_path) == HaveSet.of([0, 1, 2])
+
+
+def test_a_blob_that_is_put_or_removed_during_a_sync_of_its_chunks(
+    opened: Opener, files: WatchedFiles, sample: Sample
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store, [0, 1])
+    files.during_sync = lambda: store.remove(sample.blob)
+    store.flush()
+    assert not store.blobs()
+    sample.fetch(store, [0, 1])
+    files.during_sync = lambda: sample.put(store)
+    store.flush()
+    assert store.blob(sample.blob).complete
+    store.close()
+    store = opened(files=files)
+    assert sample.read_all(store) == sample.content
+
+
+def test_the_whole_is_complete_only_when_the_last_chunk_is_synced(
+    opened: Opener, files: WatchedFiles, sample: Sample
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store)
+
+    def replace() -> None:
+        assert not store.blob(sample.blob).complete
+
+    files.during_sync = replace
+    assert store.verify_whole(sample.blob)
+    assert store.blob(sample.blob).complete

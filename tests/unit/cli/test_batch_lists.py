@@ -1,0 +1,56 @@
+"""Which files and blobs a `put` or `get` of many is about."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgecache.cli.batches import Wanted, files_of, listed, wanted_of
+from edgecache.model.errors import NotFound, UsageError
+
+ID = "baemx5nbueyr6nzrxxqlfx6wctrtetbdffwhm55npe3dkgy6hp5aca"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("b", "a", "inner/z", "inner/deep/y", ".hidden"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    (tmp_path / "tree/link").symlink_to("a")
+    os.mkfifo(tmp_path / "tree/pipe")
+    return tmp_path / "tree"
+
+
+def test_a_directory_stands_for_its_plain_files_in_the_order_of_their_names(tree: Path) -> None:
+    names = [name for _, name in files_of([str(tree)])]
+    assert names == [f"{tree}/{name}" for name in (".hidden", "a", "b", "inner/z", "inner/deep/y")]
+
+
+def test_links_are_followed_where_they_are_named(tree: Path) -> None:
+    assert files_of([f"{tree}/link", f"{tree}/b"]) == [(tree / "link", f"{tree}/link"), (tree / "b", f"{tree}/b")]
+
+
+@pytest.mark.parametrize("name", ["missing", "pipe"])
+def test_what_is_no_file_is_told_before_anything_is_sent(tree: Path, name: str) -> None:
+    with pytest.raises(NotFound, match=name):
+        files_of([f"{tree}/a", f"{tree}/{name}"])
+
+
+def test_a_list_is_lines(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("one\n\n  \ntwo words\n")
+    assert listed(str(tmp_path / "list")) == ["one", "two words"]
+
+
+def test_lines_of_put_are_lines_for_get() -> None:
+    assert wanted_of([f"{ID}  dir/a file", ID, "sha256:00ff", f"{ID} /abs/file"]) == [
+        Wanted(ID, "dir/a file"), Wanted(ID, ID), Wanted("sha256:00ff", "sha256-00ff"), Wanted(ID, "abs/file"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", ["../x", "a/../../x", "/.."])
+def test_no_line_leads_out_of_the_directory(file: str) -> None:
+    with pytest.raises(UsageError, match=r"leads out"):
+        wanted_of([f"{ID}  {file}"])
