@@ -7,15 +7,16 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgecache.cli.agent import agent_of, size_text
 from edgecache.cli.command import STDIN, Session
-from edgecache.model.errors import EdgecacheError, NotFound, UsageError
+from edgecache.cli.output import plain
+from edgecache.model.errors import EdgecacheError, NotFound, StoreError, TimedOut, UsageError
 
 if TYPE_CHECKING:
     from edgecache.adapters.control.client import ControlClient
@@ -25,10 +26,18 @@ PART_BYTES = 256 * 1024
 """Of a file that is read at once: a file of one part is stored together with others."""
 
 
+LIST_BYTES_MAX = 64 * 1024 * 1024
+"""Of a list of files or blobs."""
+
+
 def listed(source: str) -> list[str]:
-    """The lines of a file, or of standard input for `-`; empty ones left out."""
-    text = sys.stdin.read() if source == STDIN else Path(source).read_text()
-    return [line for line in text.splitlines() if line.strip()]
+    """The lines of a file, or of standard input for `-`; empty ones left out. Raises UsageError."""
+    with nullcontext(sys.stdin.buffer) if source == STDIN else Path(source).open("rb") as stream:
+        data = stream.read(LIST_BYTES_MAX + 1)
+    if len(data) > LIST_BYTES_MAX:
+        raise UsageError(f"{source} is no list: it has more than {size_text(LIST_BYTES_MAX)}", hint="split it")
+    lines = os.fsdecode(data).split("\n")  # and nowhere else: a name may have what other systems end lines with
+    return [line.removesuffix("\r") for line in lines if line.strip()]
 
 
 # ---- put
@@ -37,7 +46,8 @@ def listed(source: str) -> list[str]:
 def files_of(names: Iterable[str]) -> list[tuple[Path, str]]:
     """Plain files and the names they go by: those named, and all in the directories named, in the order of their names.
 
-    Links are followed where they are named, not inside directories. Raises NotFound for what is not there.
+    Links are followed where they are named, not inside directories. Raises NotFound for what is not there, OSError for
+    a directory that cannot be read.
     """
     found: list[tuple[Path, str]] = []
     for name in names:
@@ -52,12 +62,16 @@ def files_of(names: Iterable[str]) -> list[tuple[Path, str]]:
 
 
 def _inside(directory: Path) -> Iterator[Path]:
-    for place, inner, files in os.walk(directory):
+    for place, inner, files in os.walk(directory, onerror=_raised):
         inner.sort()
         for name in sorted(files):
             path = Path(place, name)
             if path.is_file() and not path.is_symlink():
                 yield path
+
+
+def _raised(error: OSError) -> NoReturn:
+    raise error
 
 
 class _Sender(threading.Thread):
@@ -128,8 +142,8 @@ def put_many(session: Session, names: Sequence[str], *, pin: bool) -> None:
 
 
 def _cause(sender: _Sender, error: EdgecacheError) -> Exception:
-    """A file that could not be read to its end is why the connection ended; the agent only saw that it did."""
-    return sender.broken if isinstance(sender.broken, OSError) else error
+    """The sender knows better why it ended the connection: a file that cannot be read, an agent that takes no more."""
+    return sender.broken if isinstance(sender.broken, OSError | TimedOut) else error
 
 
 def _tell(session: Session, bar: Progress, reply: dict[str, Any], name: str, failed: list[EdgecacheError]) -> None:
@@ -139,14 +153,14 @@ def _tell(session: Session, bar: Progress, reply: dict[str, Any], name: str, fai
         _note(session, name, error_from_json(reply), failed)
     else:
         bar.clear()
-        session.output.stream({**reply, "name": name}, f"{reply['blob']}  {name}")
+        session.output.stream({**reply, "name": name}, plain(f"{reply['blob']}  {name}"))
 
 
 def _note(session: Session, name: str, problem: EdgecacheError, failed: list[EdgecacheError]) -> None:
     failed.append(problem)
     if session.output.as_json:
         session.output.stream({"name": name, **problem.as_json()}, "")
-    session.output.note(f"{name}: {problem.message}")
+    session.output.note(plain(f"{name}: {problem.message}"))
 
 
 # ---- get
@@ -164,12 +178,27 @@ def wanted_of(lines: Iterable[str]) -> list[Wanted]:
     """Lines as `put` prints them: an id, and perhaps after it the name of a file. Raises UsageError."""
     found = []
     for line in lines:
-        name, _, file = line.strip().partition(" ")
-        parts = Path(file.strip().lstrip("/") or name.replace(":", "-")).parts
+        name, file = (*line.split(maxsplit=1), "", "")[:2]
+        if not name:
+            raise UsageError("a blob without a name", hint="name each by what `put` printed")
+        parts = Path((file.strip() or name.replace(":", "-")).lstrip("/")).parts
         if ".." in parts:
             raise UsageError(f"{file.strip()} leads out of the directory", hint="name files without `..`")
+        if not parts or "\0" in line:
+            raise UsageError(f"{plain(line)} names no file", hint="an ID, and perhaps after it the name of a file")
         found.append(Wanted(name, str(Path(*parts))))
     return found
+
+
+def _require_places(wanted: Sequence[Wanted]) -> None:
+    """Each blob has a file of its own, and no file stands where another needs a directory; raises UsageError."""
+    names: dict[Path, str] = {}
+    for one in wanted:
+        if names.setdefault(Path(one.file), one.name) != one.name:
+            raise UsageError(f"two blobs are to be called {one.file}", hint="give each a name of its own in the list")
+    for one in wanted:
+        if any(parent in names for parent in Path(one.file).parents):
+            raise UsageError(f"{one.file} would lie in a directory that is another blob's file", hint="rename one")
 
 
 def get_many(
@@ -182,6 +211,7 @@ def get_many(
 
     target = Path(directory) if directory is not None else None
     if target is not None:
+        _require_places(wanted)
         target.mkdir(parents=True, exist_ok=True)
     failed: list[EdgecacheError] = []
     with ExitStack() as stack:
@@ -193,16 +223,21 @@ def get_many(
             event = reply.pop("event", None)
             if event == "content":
                 assert target is not None, "content comes when it was asked for"
-                path = target / wanted[reply["number"]].file
+                one = wanted[reply["number"]]
+                path = target / one.file
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write(agent.content(), path)
+                try:
+                    write(agent.content(), path)
+                except (NotFound, StoreError) as problem:  # the agent has broken it off, and goes on with others
+                    _note(session, one.name, problem, failed)
             elif event == "progress":
                 bar.show(reply["bytes"], None, f"{reply['done']} of {reply['of']} blobs")
             elif event == "got":
                 one = wanted[reply.pop("number")]
                 shown = one.file if target is not None else size_text(reply["size"])
                 bar.clear()
-                session.output.stream({**reply, "name": one.name, "file": one.file}, f"{reply['blob']}  {shown}")
+                told = {**reply, "name": one.name, "file": one.file}
+                session.output.stream(told, plain(f"{reply['blob']}  {shown}"))
             elif event == "failed":
                 _note(session, wanted[reply["number"]].name, error_from_json(reply), failed)
     session.output.note(f"got {len(wanted) - len(failed)} of {len(wanted)} blobs")
@@ -212,4 +247,4 @@ def get_many(
 
 def _frames(names: Sequence[str]) -> Iterator[bytes]:
     for first in range(0, len(names), 1000):
-        yield "".join(f"{name}\n" for name in names[first : first + 1000]).encode()
+        yield "".join(f"{name}\n" for name in names[first : first + 1000]).encode(errors="replace")

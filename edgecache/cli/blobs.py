@@ -14,7 +14,8 @@ import click
 from edgecache.cli.agent import agent_of, size_text, span_text
 from edgecache.cli.batches import get_many, listed, put_many, wanted_of
 from edgecache.cli.command import STDIN, Command, Session, pass_session
-from edgecache.model.errors import Denied, EdgecacheError, NotFound, UsageError
+from edgecache.cli.output import plain
+from edgecache.model.errors import Denied, EdgecacheError, NotFound, TransportError, UsageError
 from edgecache.model.priority import PRIORITY_WORDS, Priority
 
 if TYPE_CHECKING:
@@ -115,12 +116,26 @@ def get(
         return
     wanted = wanted_of([*blobs, *(listed(source) if source is not None else ())])
     if no_wait:
-        for one in wanted:
-            _get_one(session, one.name, None, pin, no_wait, priority)
+        _start_all(session, [one.name for one in wanted], priority)
         return
     if output == STDIN or (output is not None and Path(output).is_file()):
         raise UsageError("several blobs go to a directory", hint="name one with --output")
     get_many(session, wanted, output, _write, pin=pin, priority=priority)
+
+
+def _start_all(session: Session, names: list[str], priority: str) -> None:
+    """In the background; one that cannot be is told, and the others are started. Raises the first failure."""
+    failed: EdgecacheError | None = None
+    for name in names:
+        try:
+            _get_one(session, name, None, False, True, priority)
+        except TransportError:
+            raise
+        except EdgecacheError as error:
+            failed = failed or error
+            session.output.note(plain(f"{name}: {error.message}"))
+    if failed is not None:
+        raise failed
 
 
 def _get_one(session: Session, blob: str, output: str | None, pin: bool, no_wait: bool, priority: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from edgecache.model.errors import EdgecacheError
@@ -25,7 +26,7 @@ class Output:
     def result(self, data: object, human: str | Callable[[], None]) -> None:
         """The outcome of a command: `data` as JSON, or `human`: text, or a function that prints."""
         if self.as_json:
-            print(json.dumps(data, ensure_ascii=False))
+            print(_json(data))
         elif callable(human):
             human()
         else:
@@ -33,7 +34,7 @@ class Output:
 
     def stream(self, data: object, human: str) -> None:
         """One of many results that follow each other: a line of JSON or of text, at once."""
-        print(json.dumps(data, ensure_ascii=False) if self.as_json else human, flush=True)
+        print(_json(data) if self.as_json else human, flush=True)
 
     def note(self, text: str) -> None:
         """Something by the way, for people."""
@@ -53,11 +54,21 @@ class Output:
     def failure(self, error: EdgecacheError) -> None:
         """An error, on standard error: as one JSON object, or as `error:` and `hint:` lines."""
         if self.as_json:
-            print(json.dumps(error.as_json(), ensure_ascii=False), file=sys.stderr)
+            print(_json(error.as_json()), file=sys.stderr)
             return
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def plain(text: str) -> str:
+    """On one line, without what a terminal would obey: the names of files may have anything in them."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(one)[0] == "C" else one for one in text)
+
+
+def _json(data: object) -> str:
+    """What is no text in the name of a file stays escaped."""
+    return json.dumps(data, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
 def _draw(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

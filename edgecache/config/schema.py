@@ -30,6 +30,7 @@ OwnInterval = Annotated[float | None, Seconds(0.1, 86400.0)]
 Prefix = Annotated[str, Text(r"[^+#/\s]([^+#\s]{0,62}[^+#/\s])?", "no spaces, + or #, no / at the ends")]
 
 POWER = ("mains", "battery")
+CONGESTION = ("auto", "system")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 HOST_METRICS = ("load", "memory", "disk", "temperature", "network")
 
@@ -115,13 +116,16 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class LinkCounts:
-    """How many links are kept to other nodes."""
+    """Links to other nodes: how many are kept, and how they find their rate."""
 
     overlay: Annotated[int, Whole(2, 64)] = setting(
         8, "Standing links for gossip: more spread news faster and cost idle traffic; fewer risk a split."
     )
     working: Annotated[int, Whole(1, 256)] = setting(
         32, "Links for transfers besides those: more sources at once, more memory; the least recently used goes."
+    )
+    congestion: Annotated[str, Choice(CONGESTION)] = setting(
+        "auto", "auto: BBR where the kernel lets anybody choose it, which bears loss; system: what the kernel takes."
     )
 
 
@@ -233,7 +237,7 @@ class Config:
     discovery: Discovery = setting(Discovery(), "How neighbours are found.")
     limits: TransferLimits = setting(TransferLimits(), "How much of its link this node takes, and when.")
     store: Store = setting(Store(), "Bounds of the cache.")
-    links: LinkCounts = setting(LinkCounts(), "How many links are kept.")
+    links: LinkCounts = setting(LinkCounts(), "Links to other nodes.")
     mqtt: Mqtt = setting(Mqtt(), "The broker that the bridge publishes to.")
     readings: Readings = setting(Readings(), "What this node measures.")
     control: Control = setting(Control(), "The command line's way in.")

@@ -34,8 +34,14 @@ AT_ONCE = 96
 """Blobs of one get that are wanted at the same time: what is on its way, and what is being stored. More: larger groups
 are stored together; less: somebody else's blobs wait for fewer."""
 
+HEADER_BYTES_MAX = 64 * 1024
+"""Of the header of a blob: so many headers as there are acknowledgements may wait. A path has at most 4 KiB."""
+
 NAMES_MAX = 100_000
 """Blobs of one get."""
+
+NAMES_BYTES_MAX = 16 * 1024 * 1024
+"""The same, of their names with their lines' ends: an id has 55 bytes, a digest 71."""
 
 PROGRESS_INTERVAL = 0.25
 
@@ -62,6 +68,8 @@ async def put_many(driver: Engine, request: Mapping[str, Any], channel: Channel)
 
 
 def _header(frame: bytes) -> Mapping[str, Any]:
+    if len(frame) > HEADER_BYTES_MAX:
+        raise MalformedMessage(f"the header of a blob has at most {HEADER_BYTES_MAX} bytes", hint="give a shorter name")
     try:
         header = json.loads(frame)
     except (ValueError, RecursionError) as error:
@@ -146,25 +154,35 @@ class ManyGets:
 
     async def _names(self) -> list[str]:
         names: list[str] = []
+        size = 0
         async for frame in self._channel.content():
+            size += len(frame)
             names += frame.decode(errors="replace").split()
-            if len(names) > NAMES_MAX:
+            if len(names) > NAMES_MAX or size > NAMES_BYTES_MAX:
                 raise MalformedMessage(f"{NAMES_MAX} blobs may be got at once", hint="get them in several parts")
         return names
 
     async def _work(self, lines: Iterator[tuple[int, str]], over: asyncio.Future[None]) -> None:
         for number, name in lines:
             try:
-                blob = await self._getting.resolved(parse_blob_ref(name))
+                ref = parse_blob_ref(name)
+                blob = await self._getting.resolved(ref)
                 await self._getting.fetch_one_of_many(blob, self._priority, over)
-                stored = await self._getting.kept(blob, pin=self._pin)
+                stored = await self._getting.kept(blob, ref, pin=self._pin)
                 first = await self._getting.first_chunk(stored) if self._content else b""
-                async with self._speaking:
-                    await self._deliver(number, stored, first)
             except EdgecacheError as error:
-                self._failed += 1
                 async with self._speaking:
-                    await self._channel.say({"event": "failed", "number": number, "name": name, **error.as_json()})
+                    await self._fail(number, name, error)
+                continue
+            async with self._speaking:
+                try:
+                    await self._deliver(number, stored, first)
+                except EdgecacheError as error:
+                    await self._fail(number, name, error)
+
+    async def _fail(self, number: int, name: str, error: EdgecacheError) -> None:
+        self._failed += 1
+        await self._channel.fail({"event": "failed", "number": number, "name": name, **error.as_json()})
 
     async def _deliver(self, number: int, stored: StoredBlob, first: bytes) -> None:
         info = stored.info

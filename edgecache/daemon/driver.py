@@ -326,7 +326,8 @@ class Driver(Engine, LinkHandler):
         """A link is gone."""
         log.info("link with %s closed: %s%s", peer, reason.value, f" ({detail})" if detail else "")
         self.transfers.peer_link_closed(peer)
-        self.transfers.pace.forget(peer)
+        if all(left.peer != peer for left in self.links.stats()):
+            self.transfers.pace.forget(peer)
         self._scrutiny.forget(peer)
         self.post(v.LinkClosed(link, peer, reason, detail))
 

@@ -93,13 +93,14 @@ class Getting:
         if request.get("wait") is False and (pin or request.get("content")):
             raise UsageError("pinning and reading a blob take the whole of it", hint="wait for it")
         priority = priority_of(request.get("priority", Priority.NORMAL.word))
-        blob = await self.resolved(parse_blob_ref(str(request.get("blob", ""))))
+        ref = parse_blob_ref(str(request.get("blob", "")))
+        blob = await self.resolved(ref)
         if blob == EMPTY_BLOB:
             await make_empty(driver)
         if request.get("wait") is False:
             return await self._start(blob, priority)
         await self._fetch(blob, priority, channel)
-        stored = await self.kept(blob, pin=pin)
+        stored = await self.kept(blob, ref, pin=pin)
         if request.get("content"):
             await self.send_content(stored, channel, {"event": "content", "size": stored.info.size})
         views = [view for view in driver.node.swarm.fetches() if view.blob == blob]
@@ -116,9 +117,13 @@ class Getting:
             reports.over()
         return {"blob": blob, "started": True}
 
-    async def kept(self, blob: BlobId, *, pin: bool) -> StoredBlob:
-        """A blob that was fetched, as it is here now."""
+    async def kept(self, blob: BlobId, ref: BlobRef, *, pin: bool) -> StoredBlob:
+        """A blob that was fetched, as it is here now; NotFound when it is not what `ref` names."""
         driver = self._driver
+        if ref.sha256 not in (None, driver.store.blob(blob).info.sha256):
+            raise NotFound(
+                f"a peer says that {blob} is {ref}, and it is not", hint="get the blob by the ID that `put` printed"
+            )
         if pin:
             async with driver.keeping:
                 await driver.in_store(driver.store.set_pinned, blob, True)

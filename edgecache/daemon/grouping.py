@@ -7,7 +7,7 @@ from collections import deque
 
 from edgecache.daemon.engine import Engine, held, to_its_end
 from edgecache.daemon.room import room_for
-from edgecache.model.errors import EdgecacheError, StoreFull
+from edgecache.model.errors import StoreFull
 from edgecache.ports import SmallBlob, StoredBlob
 
 GROUP_BYTES = 4 * 1024 * 1024
@@ -55,9 +55,11 @@ class SmallBlobs:
                 self._progress.set()
         finally:
             self._working = False
+            self._bytes = 0
             for _, done in self._waiting:  # the agent stops: nobody is told that these are kept
                 done.cancel()
             self._waiting.clear()
+            self._progress.set()
 
     def _next_group(self) -> list[tuple[SmallBlob, asyncio.Future[StoredBlob]]]:
         group, size = [self._waiting.popleft()], 0
@@ -71,7 +73,7 @@ class SmallBlobs:
     async def _keep(self, group: list[tuple[SmallBlob, asyncio.Future[StoredBlob]]]) -> None:
         try:
             stored = await self._stored([blob for blob, _ in group])
-        except EdgecacheError as error:
+        except Exception as error:  # whoever waits handles it, a bug too
             if isinstance(error, StoreFull) and len(group) > 1:
                 for one in group:  # some of them may fit
                     await self._keep([one])

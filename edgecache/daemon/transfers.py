@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 
 from edgecache.core import vocabulary as v
 from edgecache.daemon.ahead import HashAhead
@@ -33,6 +34,8 @@ VERIFY_AGAIN = 5.0
 """Pause before the whole is verified again when the disk had no room for the result."""
 _ENDED = ("done", "failed", "stopped")
 """Phases of a fetch that is none any more."""
+UNITS_AHEAD = 2
+"""Units of one chunk that are asked for at once: the next is on its way while the answer to the last travels."""
 TURN_TIMEOUT = 60.0
 """Longest wait of an asked unit for its turn; the asker has given up long before."""
 
@@ -50,6 +53,12 @@ def failure_of(error: EdgecacheError) -> v.FetchFailure:
     if isinstance(error, StoreError):
         return v.FetchFailure.STORE_FULL
     return v.FetchFailure.LINK_LOST
+
+
+def _seen(task: asyncio.Task[bytes | memoryview]) -> None:
+    """What became of a unit that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 class Transfers:
@@ -188,18 +197,28 @@ class Transfers:
             return await links.fetch_unit(
                 effect.peer, effect.blob, effect.index, digest, 0, size, effect.timeout, effect.priority
             )
-        data = bytearray()
-        while len(data) < size:
-            want = min(effect.unit, pace.unit(effect.peer), size - len(data))
-            await pace.turn(effect.peer, want)
-            unit = await links.fetch_unit(
-                effect.peer, effect.blob, effect.index, digest, len(data), want, effect.timeout, effect.priority
-            )
-            if len(unit) != want:
-                raise MalformedMessage(f"asked for {want} bytes of a chunk, got {len(unit)}")
-            data += unit
-            if len(data) < size:
-                self._driver.post(v.ChunkProgress(effect.request, len(data)))
+        data, asked, begin = bytearray(), deque[tuple[int, asyncio.Task[bytes | memoryview]]](), 0
+        try:
+            while len(data) < size:
+                while begin < size and len(asked) < UNITS_AHEAD:
+                    want = min(effect.unit, pace.unit(effect.peer), size - begin)
+                    await pace.turn(effect.peer, want)
+                    work = links.fetch_unit(
+                        effect.peer, effect.blob, effect.index, digest, begin, want, effect.timeout, effect.priority
+                    )
+                    asked.append((want, asyncio.create_task(work)))
+                    begin += want
+                want, unit = asked[0][0], await asked[0][1]
+                asked.popleft()
+                if len(unit) != want:
+                    raise MalformedMessage(f"asked for {want} bytes of a chunk, got {len(unit)}")
+                data += unit
+                if len(data) < size:
+                    self._driver.post(v.ChunkProgress(effect.request, len(data)))
+        finally:
+            for _, task in asked:
+                task.cancel()
+                task.add_done_callback(_seen)
         return data
 
     def verify(self, effect: v.VerifyBlob) -> None:
@@ -211,6 +230,7 @@ class Transfers:
         try:
             ok = await driver.in_store(driver.store.verify_whole, blob, lane=Lane.WHOLE)
         except NotFound:
+            self._restate(blob)  # it was removed, or a sync that failed took a chunk of it
             return
         except StoreFull:
             await asyncio.sleep(VERIFY_AGAIN)

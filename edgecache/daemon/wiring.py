@@ -15,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgecache import __version__
+from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.links import CoapLinks
 from edgecache.adapters.control.server import ControlServer
 from edgecache.adapters.pki.credentials import load_credentials, tls_contexts
@@ -102,6 +103,10 @@ def node_config(config: Config) -> NodeConfig:
     )
 
 
+def _bounds(config: Config) -> LinkBounds:
+    return LinkBounds(congestion=b"") if config.links.congestion == "system" else LinkBounds()
+
+
 def features(config: Config) -> frozenset[str]:
     """What our hello says besides."""
     return frozenset({SERVES_LAST} if config.limits.metered or config.power == "battery" else ())
@@ -142,7 +147,8 @@ async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driv
     )  # fmt: skip
     server_tls, client_tls = tls_contexts(files)
     links = await CoapLinks.create(
-        driver, server_tls=server_tls, client_tls=client_tls, check_peer=identify, journal=limiter
+        driver, server_tls=server_tls, client_tls=client_tls, check_peer=identify, journal=limiter,
+        bounds=_bounds(config),
     )
     driver.links = links
     async with _winding_down(driver) as closers:

@@ -68,19 +68,23 @@ class Chunks:
     def read(self, held: Held, index: int, offset: int, end: int) -> bytes:
         """Bytes [offset, end) of a chunk that is here; StoreCorrupt, and the chunk forgotten, if it has changed."""
         try:
-            return self._read(held, index, offset, end)
+            data = self._read(held, index, offset, end)
         except StoreCorrupt as error:
             self._forget(held, [index])
             if held.gone:
                 raise NotFound(f"{held.info.blob} was removed") from error
             raise
+        if held.gone:  # the file that was read may be that of a later fetch, with holes
+            raise NotFound(f"{held.info.blob} was removed")
+        return data
 
     def read_now(self, held: Held, index: int, offset: int, end: int) -> bytes | None:
         """The same if nothing has to be waited for: the chunk needs no hashing, and memory has these bytes."""
         if index not in held.verified and index not in held.own:
             return None
         with self._open.use(self._layout.data(held.info.blob)) as descriptor:
-            return self._files.cached_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
+            data = self._files.cached_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
+        return None if held.gone else data
 
     def _read(self, held: Held, index: int, offset: int, end: int) -> bytes:
         with self._open.use(self._layout.data(held.info.blob)) as descriptor:
@@ -111,26 +115,31 @@ class Chunks:
     def whole_is_right(self, held: Held) -> bool:
         """Whether all chunks in their order, as they are on the disk, have the digest that the manifest gives.
 
-        When they have not, each is checked: StoreCorrupt, and chunks forgotten, if the disk is to blame.
+        When they have not, each is checked: StoreCorrupt, and chunks forgotten, if the disk is to blame. NotFound when
+        one is not here any more.
         """
         with self._hashing:
             for anew in (False, True):  # what was hashed ahead may have been replaced since
                 if anew:
                     held.running = None
                 with suppress(StoreCorrupt):
-                    if self._hash_on(held) == held.info.sha256:
+                    digest = self._hash_on(held)
+                    if digest is None:
+                        raise NotFound(f"a chunk of {held.info.blob} was lost")
+                    if digest == held.info.sha256:
                         return True
         self.check_each(held)
         return False
 
-    def _hash_on(self, held: Held) -> bytes:
+    def _hash_on(self, held: Held) -> bytes | None:
+        """The digest of the whole; None while chunks are missing."""
         running = held.running = held.running or RunningDigest()
         if held.info.size:
             with self._open.use(self._layout.data(held.info.blob)) as descriptor:
                 while running.chunks < held.info.chunks and running.chunks in held.shown.have:
                     size = held.info.chunk_bytes(running.chunks)
                     running.add(self._files.read_at(descriptor, size, running.chunks * CHUNK_BYTES))
-        return running.sha256.digest()
+        return running.sha256.digest() if running.chunks == held.info.chunks else None
 
     def check_each(self, held: Held) -> None:
         """Read and hash every chunk that is here; StoreCorrupt when some have changed, and those forgotten."""
@@ -219,8 +228,8 @@ class Chunks:
     def discard(self, held: Held) -> None:
         """Remove the data file."""
         self._forget(held, held.shown.have)
-        self.drop(held)
         self._files.unlink(self._layout.data(held.info.blob))
+        self.drop(held)  # last: nobody opens that file after this
 
     def drop(self, held: Held) -> None:
         """Another data file comes in the place of the one there was; reads that are under way end well."""

@@ -270,19 +270,26 @@ class OpenFiles:
         finally:
             with self._lock:
                 entry.users -= 1
-                if entry.stale and not entry.users:
-                    self._files.close(entry.descriptor)
+                last = entry.stale and not entry.users
                 self._shrink(self._limit)
+            if last:
+                self._files.close(entry.descriptor)
 
     def drop(self, path: Path) -> None:
-        """Forget the descriptors of a file that is removed or replaced; who uses one goes on."""
+        """Forget the descriptors of a file that is removed or replaced; who uses one goes on.
+
+        Closed without the lock: the last close of a removed file gives back its blocks, which takes its time.
+        """
+        unused = []
         with self._lock:
             for write in (False, True):
                 entry = self._open.pop((path, write), None)
                 if entry is not None:
                     entry.stale = True
                     if not entry.users:
-                        self._files.close(entry.descriptor)
+                        unused.append(entry.descriptor)
+        for descriptor in unused:
+            self._files.close(descriptor)
 
     def close(self) -> None:
         """Close all that nobody uses."""

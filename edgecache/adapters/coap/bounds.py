@@ -16,6 +16,9 @@ GREETING_MESSAGE_BYTES = HELLO_BYTES_MAX + HEAD_ROOM
 REQUEST_MESSAGE_BYTES = HAVE_BYTES_MAX + HEAD_ROOM
 """Largest request: the largest control message."""
 
+GET_MESSAGE_BYTES = HEAD_ROOM
+"""Largest GET: it carries nothing, and a window of them is kept while they wait for their turns."""
+
 RESPONSE_MESSAGE_BYTES = MESSAGE_BYTES_MAX
 """Largest response, and what our CSM announces."""
 
@@ -86,6 +89,11 @@ class LinkBounds:
 
     queue_seconds: float = 0.1
     """Queued in transport and socket at most, at the measured goodput: what a control message waits."""
+
+    congestion: bytes = b"bbr"
+    """What finds TCP's rate, where the kernel lets anybody choose it (tcp_allowed_congestion_control); empty: what the
+    kernel takes itself. BBR bears the losses of a radio link: measured with 2 % loss and 20 ms, 7 leechers were done
+    after 9.4 s instead of 28 s with cubic, and without loss after 6.6 s instead of 6.8."""
 
     keepalive_idle_seconds: int = 20
     keepalive_interval_seconds: int = 5

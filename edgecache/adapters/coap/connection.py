@@ -101,10 +101,7 @@ class Connection:
 
     def allow(self, code: int, size: int) -> None:
         """Bounds by phase and kind."""
-        if self.phase is not Phase.OPEN:
-            limit = b.GREETING_MESSAGE_BYTES
-        else:
-            limit = b.RESPONSE_MESSAGE_BYTES if code >> 5 in f.RESPONSE_CLASSES else b.REQUEST_MESSAGE_BYTES
+        limit = _limit(self.phase, code)
         if size > limit:
             raise too_large(size, limit)
 
@@ -339,3 +336,12 @@ class Connection:
 
     def _reply(self, frame: Frame, code: Code, payload: bytes = b"") -> None:
         self.say(f.head(code, frame.token, b"", len(payload)), payload, rank=Rank.CONTROL)
+
+
+def _limit(phase: Phase, code: int) -> int:
+    """Bytes of the largest message of that code."""
+    if phase is not Phase.OPEN:
+        return b.GREETING_MESSAGE_BYTES
+    if code >> 5 in f.RESPONSE_CLASSES:
+        return b.RESPONSE_MESSAGE_BYTES
+    return b.GET_MESSAGE_BYTES if code == Code.GET else b.REQUEST_MESSAGE_BYTES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
@@ -279,3 +280,6 @@ class SecureStream(asyncio.BufferedProtocol):
             (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, bounds.user_timeout_ms),
         ):
             sock.setsockopt(level, option, value)
+        if bounds.congestion:
+            with contextlib.suppress(OSError):  # the kernel does not have it, or not for everybody
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, bounds.congestion)

@@ -4,7 +4,8 @@ A connection carries one request. The client writes one JSON line (`op` and its 
 lines: objects with an `event` (`progress`, `working` when there is nothing else to say), and last one with `ok` true or
 an `error`. Bytes travel in frames of a 4-byte length and that many bytes, ended by a frame of length 0: from the client
 after its request line (`put`), from the server after a line with `event: content` (`get`). When the content cannot be
-completed, the server ends it with the length 0xFFFFFFFF, and the line with the error follows.
+completed, the server ends it with the length 0xFFFFFFFF, and the line with the error follows: the last one, or of many
+blobs an `event: failed` about this one.
 """
 
 from __future__ import annotations

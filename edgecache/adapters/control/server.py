@@ -82,7 +82,7 @@ class Channel:
                 pass
 
     async def fail(self, error: Mapping[str, Any]) -> None:
-        """The last line, with an error; breaks off content that is on its way."""
+        """A line with an error; breaks off content that is on its way."""
         if self._giving:
             self._writer.write(LENGTH.pack(BROKEN_OFF))
         await self.say(error)

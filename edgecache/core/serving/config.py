@@ -47,6 +47,14 @@ class ServingConfig:
     bytes_max: int = 12 * 1024**2
     """Bytes in progress, being read or in a send queue: bounds the memory of all links. More than one chunk for each
     link that membership keeps, so that readers that have stalled leave room for everybody else."""
+    ahead_bytes: int = 2 * CHUNK_BYTES
+    """Of these newly granted at most, plus what leaves in `ahead_time`: askers are served one after another rather than
+    all at once."""
+    ahead_time: float = 0.05
+    """Seconds. More: fewer gaps on fast links; less: see above."""
+    stalled_after: float = 0.3
+    """What was granted longer ago no longer counts: slow readers do not hold up the others. Above the time that a unit
+    of a slow link takes (0.15)."""
     asker_bytes: int = 2 * CHUNK_BYTES
     """Of these for one asker while less than half is taken, one chunk when more is: one chunk is read while the other
     is sent; a slow reader holds no more than this."""

@@ -18,6 +18,7 @@ as the bytes may have been sent: too little is sent then, never too much.
 
 from __future__ import annotations
 
+from edgecache.core.serving.ahead import Ahead
 from edgecache.core.serving.config import ServingConfig
 from edgecache.core.serving.ledger import Ledger
 from edgecache.core.serving.turns import Asker, Turns
@@ -57,6 +58,8 @@ _GRANT = TimerKey(MachineName.SERVING, "grant")
 _IDLE = TimerKey(MachineName.SERVING, "idle")
 """Fires while there are askers: those who asked for nothing lately are forgotten."""
 
+_NEVER: Instant = float("inf")
+
 
 class Serving:
     """Upload slots of one node."""
@@ -74,10 +77,11 @@ class Serving:
         self._queued: dict[RequestId, UnitAsked] = {}
         self._granted: dict[RequestId, UnitAsked] = {}
         self._bytes = 0
+        self._ahead = Ahead(config)
         self._tokens = TokenBucket(config.upload_rate, config.upload_rate * config.upload_burst)
         self._paces: dict[NodeId, TokenBucket] = {}
         """Of links that give way to somebody else's traffic."""
-        self._waiting = False
+        self._wakes_at = _NEVER
         self._quiet_until: Instant | None = None
         self._served: dict[NodeId, int] = {}
 
@@ -122,6 +126,7 @@ class Serving:
             case UnitServed():
                 if (unit := self._granted.get(event.request)) is not None:
                     self._count(unit.peer, unit.size, now)
+                    self._ahead.sent(unit.size, now)
                     self._drop(event.request, now)
             case UnitWithdrawn():
                 if not event.sent and (unit := self._granted.get(event.request)) is not None:
@@ -140,7 +145,7 @@ class Serving:
                 self._cancelled(peer, message, now, out)
             case TimerFired(key):
                 if key.name == _GRANT.name:
-                    self._waiting = False
+                    self._wakes_at = _NEVER
                 else:
                     self._forget_idle(now, out)
             case _:
@@ -210,6 +215,7 @@ class Serving:
 
     def _drop(self, request: RequestId, now: Instant, asker: Asker | None = None) -> None:
         """Forget a unit, whether it waits or is in progress."""
+        self._ahead.ended(request)
         if (unit := self._granted.pop(request, None)) is not None:
             self._bytes -= unit.size
             asker = asker or self._askers.get(unit.peer)
@@ -236,6 +242,9 @@ class Serving:
                 return
             if self._bytes and self._bytes + unit.size > config.bytes_max:
                 return
+            if wait := self._ahead.wait(unit.size, now):
+                self._wake(now + wait, out)
+                return
             asker = self._askers[unit.peer]
             self._turns.granted(asker, unit)
             asker.granted += 1
@@ -243,6 +252,7 @@ class Serving:
             del self._queued[unit.request]
             self._granted[unit.request] = unit
             self._bytes += unit.size
+            self._ahead.granted(unit.request, unit.size, now)
             self._tokens = self._tokens.take(wire_bytes(unit.size), now)
             if (pace := self._paces.get(unit.peer)) is not None:
                 self._paces[unit.peer] = pace.take(wire_bytes(unit.size), now)
@@ -258,8 +268,9 @@ class Serving:
         return pace is None or not pace.wait(self._now)
 
     def _wake(self, at: Instant, out: Outbox) -> None:
-        if not self._waiting:
-            self._waiting = True
+        """Come back then, or before."""
+        if at < self._wakes_at:
+            self._wakes_at = at
             out.timer(_GRANT, at)
 
     def _wake_paced(self, now: Instant, out: Outbox) -> None:

@@ -55,6 +55,8 @@ class ChunkRequest:
     """Bytes asked for at once."""
     late_at: Instant = NEVER
     """About one request in twenty to this peer takes longer."""
+    crosses: bool = False
+    """Its bytes cross a site border."""
 
     def remaining(self, now: Instant) -> float:
         """Seconds that it should still take; once overdue, as long again as it has taken."""
@@ -104,6 +106,8 @@ class Fetch:
     left: int = 0
     """Chunks that were left to fellows when last looked at, and since when the first of them is under way."""
     left_since: Instant = 0.0
+    left_at: dict[int, Instant] = field(default_factory=dict)
+    """Since when each of them is left to whoever claims it, until we ask for it."""
     patience: float = 0.0
     """... and for how long that is borne."""
     refresh: float = 0.0
@@ -205,23 +209,35 @@ class Blob:
         picker.shares = share_out(picker.info.chunks, ranks)
 
     def coming(self, among: int, patience: float, now: Instant) -> tuple[int, Instant]:
-        """Those of `among` that fellows have under way, for `patience` seconds at most; and since when the first."""
-        bits, oldest = 0, NEVER
+        """Those of `among` that fellows have under way, for `patience` seconds at most; and since when the first.
+
+        What was claimed before counts from then on, whoever claimed it: claims that are made anew, or in turns, hold
+        nothing up for longer.
+        """
+        assert self.fetch is not None
+        size = (among.bit_length() + 7) // 8
+        asked, bits = among.to_bytes(size, "little"), bytearray(size)  # as a shift of a large integer copies all of it
+        oldest, left_at = NEVER, self.fetch.left_at
         for neighbour in self.neighbours.values():
             if neighbour.coming and neighbour.peer.tier < 2:
                 for index, at in neighbour.coming.items():
-                    if at + patience > now and among >> index & 1:
-                        bits |= 1 << index
-                        oldest = min(oldest, at)
-        return bits, oldest
+                    byte, bit = index >> 3, 1 << (index & 7)
+                    if at + patience > now and byte < size and asked[byte] & bit:
+                        since = left_at.setdefault(index, at)
+                        if since + patience > now:
+                            bits[byte] |= bit
+                            oldest = min(oldest, since)
+        return int.from_bytes(bits, "little"), oldest
 
-    def soon_back(self, now: Instant, until: Instant) -> int:
-        """What neighbours of this site have that rest until then at most: not worth a crossing."""
+    def soon_back(self, patience: float, now: Instant) -> int:
+        """What neighbours of this site have that rest, but are back within `patience` seconds since they first failed:
+        not worth a crossing."""
         assert self.fetch is not None
         bits = 0
         for neighbour in self.neighbours.values():
             peer = neighbour.peer
-            if neighbour.have and not peer.elsewhere and now < peer.resting_until(self.fetch.priority) <= until:
+            until = peer.resting_until(self.fetch.priority)
+            if neighbour.have and not peer.elsewhere and now < until <= peer.failing_since + patience:
                 bits |= neighbour.have
         return bits
 

@@ -117,7 +117,7 @@ class Chunks:
         bias = config.whole_bias if picker.missing & ~among_us else 1.0
         for tier in sorted(tiers):
             if tiers[tier][0].peer.elsewhere:
-                nearer |= self._state.blobs[picker.info.blob].soon_back(now, now + config.crossing_patience)
+                nearer |= self._state.blobs[picker.info.blob].soon_back(config.crossing_patience, now)
             here = ready if len(tiers) == 1 else [neighbour for neighbour in ready if neighbour.peer.tier == tier]
             index = self._pick(fetch, picker, here, tiers[tier], nearer, among_us, bias, now) if here else None
             if index is not None:
@@ -146,9 +146,8 @@ class Chunks:
         others &= picker.todo & ~nearer
         if not others:
             return picker.pick(ours & ~nearer, rng, config.random_first)
-        patience = config.left_patience * (first + config.delta_delay)
-        if ready[0].peer.elsewhere:
-            patience = max(patience, config.crossing_patience)
+        least = config.crossing_patience if ready[0].peer.elsewhere else 0.0
+        patience = min(max(config.left_patience * (first + config.delta_delay), least), config.timeout_max)
         if (scarce := others & ~among_us) and (unclaimed := self._unclaimed(fetch, picker, scarce, patience, now)):
             index = picker.own(unclaimed)
             return picker.pick_for_others(unclaimed, rng) if index is None else index
@@ -173,18 +172,20 @@ class Chunks:
         expected = peer.expected(size)
         request = ChunkRequest(
             self._state.next_request(), blob, neighbour, index, size, now, expected, priority=fetch.priority,
-            unit=unit, late_at=now + expected * peer.lateness.bound(),
+            unit=unit, late_at=now + expected * peer.lateness.bound(), crosses=peer.elsewhere,
         )
         timeout = peer.timeout(min(unit, size))
         if not peer.busy:
             peer.busy = True
             out.tell(LinkBusy(peer.node, True))
         peer.asked(size, now)
-        self._crossing.asked(peer, size, now)
+        if request.crosses:
+            self._crossing.asked(size, now)
         if not neighbour.fellow and len(picker.shares) > 1:
             self._state.blobs[blob].claiming = True
         fetch.rate.begin(now)
         picker.asked(index)
+        fetch.left_at.pop(index, None)
         fetch.flights.setdefault(index, []).append(request)
         self._hedging.asked(fetch, request)
         neighbour.requests += 1
@@ -208,11 +209,16 @@ class Chunks:
         """A unit arrived."""
         request = self._state.chunks.get(event.request)
         if request is not None and request.received < event.received <= request.size:
-            request.neighbour.peer.delivered(event.received - request.received, now)
-            self._crossing.delivered(request.neighbour.peer, event.received - request.received, now)
-            request.received = event.received
+            self._delivered(request, event.received, now)
             if (fetch := self._fetch_of(request)) is not None:
                 fetch.progressed = now
+
+    def _delivered(self, request: ChunkRequest, received: int, now: Instant) -> None:
+        """So much of it is here by now."""
+        request.neighbour.peer.delivered(received - request.received, now)
+        if request.crosses:
+            self._crossing.delivered(received - request.received, now)
+        request.received = received
 
     def stored(self, event: ChunkStored, now: Instant, out: Outbox) -> ChunkRequest | None:
         """A chunk is here: account for it, cancel its other requests; None when it came of one that was taken back."""
@@ -226,9 +232,7 @@ class Chunks:
         request.neighbour.peer.lateness.add(event.elapsed, request.expected)
         handling = min(max(now - request.started - event.elapsed, 0.0), self._state.config.handling_max)
         self._state.handling += (handling - self._state.handling) / 8
-        request.neighbour.peer.delivered(request.size - request.received, now)
-        self._crossing.delivered(request.neighbour.peer, request.size - request.received, now)
-        request.received = request.size
+        self._delivered(request, request.size, now)
         request.neighbour.peer.well()
         self._take(request, now)
         fetch = self._fetch_of(request)
@@ -292,6 +296,7 @@ class Chunks:
             case FetchFailure.NOT_FOUND:
                 if blob is not None and neighbour.peer.node in blob.neighbours:
                     blob.learn(neighbour, neighbour.have & ~(1 << request.index))
+                    neighbour.heard = False
                 peer.denials += 1
                 if peer.denials >= config.denials_max:
                     peer.strike(now)
@@ -320,11 +325,12 @@ class Chunks:
         self._state.inflight -= request.size
         request.neighbour.requests -= 1
         request.neighbour.peer.released(request.size - request.received, now)
-        self._crossing.released(request.neighbour.peer, request.size - request.received, now)
+        if request.crosses:
+            self._crossing.released(request.size - request.received, now)
         fetch = self._fetch_of(request)
         if fetch is None or fetch.picker is None:
             return
-        fetch.crossed += request.received if request.neighbour.peer.elsewhere else 0
+        fetch.crossed += request.received if request.crosses else 0
         requests = fetch.flights.get(request.index)
         if requests is not None and request in requests:
             requests.remove(request)

@@ -33,23 +33,20 @@ class Crossing:
         pipe = config.window_gain * self._goodput.rate * (peer.rtt + config.window_slack + handling)
         return self._queued < min(pipe + CHUNK_BYTES, config.window_bytes_max)
 
-    def asked(self, peer: Peer, size: int, now: Instant) -> None:
-        """A chunk is asked of this peer."""
-        if peer.elsewhere:
-            self._goodput.begin(now)
-            self._requests += 1
-            self._queued += size
+    def asked(self, size: int, now: Instant) -> None:
+        """A chunk is asked of another site."""
+        self._goodput.begin(now)
+        self._requests += 1
+        self._queued += size
 
-    def delivered(self, peer: Peer, size: int, now: Instant) -> None:
-        """Bytes of it came."""
-        if peer.elsewhere:
-            self._queued -= size
-            self._goodput.delivered(size, now)
+    def delivered(self, size: int, now: Instant) -> None:
+        """Bytes of one came."""
+        self._queued -= size
+        self._goodput.delivered(size, now)
 
-    def released(self, peer: Peer, rest: int, now: Instant) -> None:
-        """A request to it ended; `rest` bytes will not come."""
-        if peer.elsewhere:
-            self._requests -= 1
-            self._queued -= rest
-            if not self._requests:
-                self._goodput.end(now)
+    def released(self, rest: int, now: Instant) -> None:
+        """Such a request ended; `rest` bytes will not come."""
+        self._requests -= 1
+        self._queued -= rest
+        if not self._requests:
+            self._goodput.end(now)

@@ -91,6 +91,8 @@ class Peer:
     """Bytes that we wait for from it."""
     strikes: int = 0
     denials: int = 0
+    failing_since: Instant = float("inf")
+    """When it first failed or refused since it last did what was asked."""
     cool_until: Instant = float("-inf")
     updates_cool_until: Instant = float("-inf")
     """The same for updates: in quiet hours a peer that refuses everything else serves them."""
@@ -170,9 +172,11 @@ class Peer:
     def well(self) -> None:
         """It did what was asked."""
         self.strikes = self.denials = 0
+        self.failing_since = float("inf")
 
     def rest(self, seconds: float, now: Instant, *, spare_updates: bool = False) -> None:
         """Leave it alone for so long, at least; perhaps but for updates."""
+        self.failing_since = min(self.failing_since, now)
         self.cool_until = max(self.cool_until, now + seconds)
         if not spare_updates:
             self.updates_cool_until = max(self.updates_cool_until, now + seconds)

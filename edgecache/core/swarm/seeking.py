@@ -86,7 +86,11 @@ class Seeking:
         self._state.rng.shuffle(claims)
         for claim in claims:
             node = claim.node
-            if node == self._state.me.node or node in fetch.barred or node in blob.neighbours:
+            if node == self._state.me.node or node in fetch.barred:
+                continue
+            if (neighbour := blob.neighbours.get(node)) is not None:
+                if claim.held > neighbour.have.bit_count() and fetch.picker is not None and fetch.picker.nowhere():
+                    self._talk.open(blob, neighbour.peer, now, out)
                 continue
             peer = self._state.peers.get(node)
             if peer is not None:

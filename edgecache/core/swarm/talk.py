@@ -107,7 +107,8 @@ class Talk:
 
     def asked(self, blob: Blob, index: int, now: Instant, out: Outbox) -> None:
         """Somebody asks us for a chunk of what we hold all of: it will soon be had from him, others may leave it."""
-        if sum(1 for n in blob.neighbours.values() if n.wanting) > 1:
+        assert blob.info is not None
+        if index < blob.info.chunks and sum(1 for n in blob.neighbours.values() if n.wanting) > 1:
             blob.asked[index] = None
             if len(blob.asked) > COMING_MAX:
                 del blob.asked[next(iter(blob.asked))]
@@ -151,8 +152,10 @@ class Talk:
         before = neighbour.coming
         neighbour.coming = {index: before.get(index, now) for index in coming}
         if not neighbour.wanting:
-            since = now - self._state.config.asked_memory
-            neighbour.coming |= {index: at for index, at in before.items() if at > since and index not in coming}
+            config = self._state.config
+            since, said = now - config.asked_memory, neighbour.coming
+            older = ((index, at) for index, at in before.items() if at > since and index not in said)
+            neighbour.coming = said | dict(islice(older, config.asked_max - len(said)))
 
     def _tell(self, blob: Blob, neighbour: Neighbour, now: Instant, out: Outbox) -> None:
         neighbour.told_at = now

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from edgecache.adapters.coap import framing as f
 from edgecache.adapters.coap.framing import Code, Frame, Option, uint
 from edgecache.model.ids import sha256
 from edgecache.ports import Refusal
@@ -61,6 +62,18 @@ def test_what_cannot_be_served_is_answered_and_costs_no_turn(
         assert (await ask(node, peer)).payload == CHUNK
 
     work(tmp_path_factory.mktemp("mesh"))
+
+
+@in_mesh
+async def test_a_request_that_carries_something_is_not_kept(mesh: Mesh) -> None:
+    node = await mesh.node()
+    peer, _ = await RawPeer.linked(mesh, node)
+    node.handler.turn = asyncio.Event()
+    options = [(int(Option.URI_PATH), b"chunk"), (int(Option.URI_PATH), DIGEST.encode())]
+    options += [(Option.URI_QUERY, part.encode()) for part in QUERY]
+    peer.write(f.head(Code.GET, b"t", f.encode_options(options), 100_000) + bytes(100_000))
+    assert [frame.code for frame in await peer.ended()] == [Code.ABORT]
+    assert node.handler.units_asked == 0
 
 
 @in_mesh

@@ -13,11 +13,16 @@ from typing import Any
 import pytest
 
 from edgecache.adapters.control.client import ControlClient
+from edgecache.cli import batches
+from edgecache.cli.blobs import _write
+from edgecache.cli.command import Session
 from edgecache.daemon import getting
-from edgecache.model.ids import BlobId
-from edgecache.ports import SmallBlob
+from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt
+from edgecache.model.ids import BlobId, NodeId
+from edgecache.ports import SmallBlob, StoredBlob
 from edgecache.store.disk import DiskStore
-from tests.integration.daemon.agent import CAP, MIB, InProcess, OnePeer, agent, run, sample, sha256
+from edgecache.wire.messages import Claim, Flood, Message, Providers
+from tests.integration.daemon.agent import CAP, MIB, PEER, InProcess, OnePeer, agent, run, sample, sha256
 
 KIB = 1024
 
@@ -163,6 +168,82 @@ def test_what_nobody_has_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     run(work)
 
 
+def test_what_breaks_off_in_the_middle_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with agent(tmp_path) as one:
+            contents = [sample(1, MIB), sample(2, MIB), *smalls(3)]
+            said, _ = await one.do(lambda path: put_many(path, contents))
+            broken, real = said[0]["blob"], one.store.read
+
+            def read(blob: BlobId, index: int, offset: int = 0, size: int | None = None) -> bytes:
+                if blob == broken and index == 2:
+                    raise StoreCorrupt("chunk 2 has changed on the disk")
+                return real(blob, index, offset, size)
+
+            def get(path: Path) -> None:
+                monkeypatch.setattr(batches, "agent_of", lambda session: ControlClient(path))
+                lines = [f"{reply['blob']}  {reply['number']}" for reply in said]
+                batches.get_many(Session(), batches.wanted_of(lines), str(tmp_path / "out"), _write)
+
+            monkeypatch.setattr(one.store, "read", read)
+            with pytest.raises(StoreCorrupt, match="chunk 2"):
+                await one.do(get)
+            got = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+            assert got == {str(number): data for number, data in enumerate(contents) if number}
+
+    run(work)
+
+
+class Liar(OnePeer):
+    """Says of one blob that it has whatever digest is asked for."""
+
+    def send(self, peer: NodeId, message: Message) -> bool:
+        if isinstance(message, Flood) and self.driver is not None and self.source is not None:
+            (one,) = self.source.blobs()
+            claim = Claim(one.info.blob, PEER, one.info.chunks, one.info.chunks)
+            self.driver.received(peer, Providers(message.query, (claim,)))
+        return super().send(peer, message)
+
+
+def test_another_blob_is_not_what_a_digest_names(tmp_path: Path) -> None:
+    async def work() -> None:
+        source, (blob,) = peer_store(tmp_path / "peer", [sample(1, 600 * KIB)])
+        async with agent(tmp_path, Liar(source)) as one:
+            one.meet()
+            wanted = f"sha256:{sha256(b'another')}"
+            with pytest.raises(NotFound, match="it is not"):
+                await one.call("get", blob=wanted, pin=True)
+            found, _ = await one.do(lambda path: get_many(path, [wanted, blob], content=True))
+            assert found == {0: "not-found", 1: sample(1, 600 * KIB)}
+            assert not one.store.blob(blob).pinned
+        source.close()
+
+    run(work)
+
+
+def test_headers_and_names_are_bounded(tmp_path: Path) -> None:
+    def put(path: Path) -> None:
+        with ControlClient(path) as client:
+            client.request("put-many")
+            client.send_content([json.dumps({"name": "x" * 100_000}).encode()])
+            list(client.replies())
+
+    def get(path: Path) -> None:
+        with ControlClient(path) as client:
+            client.request("get-many")
+            client.send_content(b"x" * MIB for _ in range(20))
+            list(client.replies())
+
+    async def work() -> None:
+        async with agent(tmp_path) as one:
+            for attack in (put, get):
+                with pytest.raises(MalformedMessage):
+                    await one.do(attack)
+            assert not one.store.blobs()
+
+    run(work)
+
+
 def test_who_hangs_up_gets_no_more(tmp_path: Path) -> None:
     async def work() -> None:
         source, blobs = peer_store(tmp_path / "peer", smalls(200))
@@ -257,6 +338,27 @@ def test_two_hundred_transfers_leave_nothing_behind(tmp_path: Path) -> None:
             assert not list((tmp_path / "store/drafts").iterdir())
             assert not list((tmp_path / "store/blobs").iterdir())
         source.close()
+
+    run(work)
+
+
+def test_a_bug_in_the_store_is_told_to_all_who_wait_and_is_over_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with agent(tmp_path) as one:
+
+            def keep(blobs: Sequence[SmallBlob]) -> list[StoredBlob]:
+                raise RuntimeError("a bug")
+
+            small = one.driver.transfers.small
+            with monkeypatch.context() as patch:
+                patch.setattr(one.store.small, "keep", keep)
+                waiting = [small.keep(SmallBlob(data)) for data in smalls(60, 200 * KIB)]
+                done = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {type(error) for error in done} == {RuntimeError}
+            await asyncio.wait_for(small.room(), 5.0)
+            await small.keep(SmallBlob(b"after it"))
 
     run(work)
 

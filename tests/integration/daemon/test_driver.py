@@ -11,9 +11,11 @@ import pytest
 
 from edgecache.core import vocabulary as v
 from edgecache.core.membership import MembershipConfig
+from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import StoreFull
 from edgecache.model.ids import BlobId
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
+from edgecache.ports import LinkStats
 from edgecache.wire.messages import Gossip, Hello
 from tests.integration.daemon.agent import PEER, InProcess, OnePeer, agent, node, run
 
@@ -35,6 +37,21 @@ class Closing(OnePeer):
 
     def close(self, link: v.LinkId, reason: CloseReason) -> None:
         self.closed.append(reason)
+
+
+def test_a_pace_lasts_as_long_as_any_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with agent(tmp_path) as one:
+            left = [LinkStats(PEER, "", True, 1.0, None, 0, 0, 0)]
+            monkeypatch.setattr(one.links, "stats", lambda: left)
+            one.driver.transfers.pace.set(v.PaceLink(PEER, 1e6, 1e6, 16384))
+            one.driver.link_closed(v.LinkId(1), PEER, CloseReason.BROKEN, "")
+            assert one.driver.transfers.pace.unit(PEER) == 16384
+            left.clear()
+            one.driver.link_closed(v.LinkId(2), PEER, CloseReason.BROKEN, "")
+            assert one.driver.transfers.pace.unit(PEER) == CHUNK_BYTES
+
+    run(work)
 
 
 def test_a_bug_in_the_core_ends_its_own_event_only(tmp_path: Path) -> None:

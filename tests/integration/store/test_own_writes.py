@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgecache.model.content import CHUNK_BYTES
-from edgecache.model.errors import NotFound, StoreCorrupt
+from edgecache.model.errors import NotFound, StoreCorrupt, StoreError
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import sha256
 from edgecache.store.files import Files
@@ -27,11 +27,22 @@ class WatchedFiles(Files):
         self.read = 0
         self.evicted = False
         self.during_sync: Callable[[], object] | None = None
+        self.during_read: Callable[[], object] | None = None
+        self.before_unlink: Callable[[], object] | None = None
 
     def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
         data = super().read_at(descriptor, size, offset)
         self.read += len(data)
+        if (call := self.during_read) is not None:
+            self.during_read = None
+            call()
         return data
+
+    def unlink(self, path: Path) -> None:
+        if (call := self.before_unlink) is not None:
+            self.before_unlink = None
+            call()
+        super().unlink(path)
 
     def cached_at(self, descriptor: int, size: int, offset: int) -> bytes | None:
         return None if self.evicted else super().cached_at(descriptor, size, offset)
@@ -167,6 +178,62 @@ def test_rot_after_the_hashing_is_found_by_the_next_reader(opened: Opener, sampl
     assert 1 not in store.blob(sample.blob).have
     store.put_chunk(sample.blob, 1, sample.chunk(1))
     assert store.verify_whole(sample.blob)
+
+
+def test_a_chunk_that_is_lost_while_the_whole_is_hashed_is_no_lie_of_the_manifest(
+    opened: Opener, files: WatchedFiles, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store)
+
+    def lose() -> None:
+        def fail(descriptor: int) -> None:
+            raise StoreError("the disk fails")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "sync", fail)
+            with pytest.raises(StoreError):
+                store.flush()
+
+    files.during_read = lose
+    with pytest.raises(NotFound):
+        store.verify_whole(sample.blob)
+    sample.fetch(store)
+    assert store.verify_whole(sample.blob)
+
+
+# ---- who reads while a blob is removed, and fetched again
+
+
+def test_who_reads_a_removed_blob_gets_nothing_of_the_next_file(opened: Opener, sample: Sample) -> None:
+    store = opened()
+    sample.fetch(store, [0])
+    assert store.read(sample.blob, 0) == sample.chunk(0)
+    reader = store._held[sample.blob]
+    reader.verified = HaveSet.of([0])
+    store.remove(sample.blob)
+    sample.fetch(store, [1])
+    with pytest.raises(NotFound):
+        store._chunks.read(reader, 0, 0, 100)
+    reader.verified = HaveSet.of([0])
+    assert store._chunks.read_now(reader, 0, 0, 100) is None
+
+
+def test_a_file_that_is_opened_just_before_its_end_is_not_read_again(
+    opened: Opener, files: WatchedFiles, sample: Sample
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store, [0])
+    reader = store._held[sample.blob]
+
+    def read() -> None:
+        with pytest.raises(NotFound):
+            store._chunks.read(reader, 0, 0, 100)
+
+    files.before_unlink = read
+    store.remove(sample.blob)
+    sample.fetch(store, [1])
+    assert store.read(sample.blob, 1) == sample.chunk(1)
 
 
 def test_a_blob_that_is_gone_is_not_hashed(opened: Opener, sample: Sample) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecache.cli.batches import Wanted, files_of, listed, wanted_of
+from edgecache.cli.batches import Wanted, files_of, get_many, listed, wanted_of
+from edgecache.cli.command import Session
 from edgecache.model.errors import NotFound, UsageError
 
 ID = "baemx5nbueyr6nzrxxqlfx6wctrtetbdffwhm55npe3dkgy6hp5aca"
@@ -48,6 +49,33 @@ def test_lines_of_put_are_lines_for_get() -> None:
     assert wanted_of([f"{ID}  dir/a file", ID, "sha256:00ff", f"{ID} /abs/file"]) == [
         Wanted(ID, "dir/a file"), Wanted(ID, ID), Wanted("sha256:00ff", "sha256-00ff"), Wanted(ID, "abs/file"),
     ]  # fmt: skip
+
+
+def test_a_name_ends_its_line_only_where_the_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes(b"a\xe2\x80\xa8b\x0bc\r\n\xff\n")
+    assert listed(str(tmp_path / "list")) == ["a\u2028b\x0bc", "\udcff"]
+
+
+def test_an_id_ends_at_any_space_as_the_agent_reads_it() -> None:
+    assert wanted_of([f"{ID}\tfile", f" {ID}\u3000 a  b "]) == [Wanted(ID, "file"), Wanted(ID, "a  b")]
+
+
+@pytest.mark.parametrize("line", ["", " ", f"{ID}  ./", f"{ID}  //", f"{ID}  a\0b", "/"])
+def test_what_cannot_be_fetched_or_written_is_told_at_once(line: str) -> None:
+    with pytest.raises(UsageError):
+        wanted_of([line])
+
+
+def test_no_name_is_absolute() -> None:
+    assert wanted_of(["/etc/passwd"]) == [Wanted("/etc/passwd", "etc/passwd")]
+
+
+@pytest.mark.parametrize("files", [("a", "a"), ("a", "./a"), ("a", "a/b"), ("a/b/c", "a/b")])
+def test_no_file_takes_the_place_of_another(tmp_path: Path, files: tuple[str, str]) -> None:
+    wanted = wanted_of(f"{number}{ID}  {file}" for number, file in enumerate(files))
+    with pytest.raises(UsageError, match="blob"):
+        get_many(Session(), wanted, str(tmp_path / "out"), lambda content, path: None)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("file", ["../x", "a/../../x", "/.."])

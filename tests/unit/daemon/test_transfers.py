@@ -92,6 +92,18 @@ def test_a_lost_link_gives_back_every_unit() -> None:
     run(work())
 
 
+def test_a_whole_that_has_lost_a_chunk_is_told_to_the_core() -> None:
+    async def work() -> None:
+        desk = Desk()
+        desk.store.fails["verify_whole"] = NotFound("a chunk was lost")
+        desk.transfers.verify(v.VerifyBlob(BLOB))
+        await desk.engine.settle()
+        assert len(desk.engine.heard(v.BlobHeld)) == 1
+        assert not desk.engine.heard(v.BlobVerified)
+
+    run(work())
+
+
 def test_an_asker_that_goes_is_forgotten() -> None:
     async def work() -> None:
         desk = Desk()

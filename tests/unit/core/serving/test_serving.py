@@ -27,6 +27,7 @@ from edgecache.core.vocabulary import (
     UnitAsked,
     UnitServed,
     UnitWithdrawn,
+    UploadPaced,
 )
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.ids import BlobId, NodeId, blob_id_from_root, node_id_from_bytes, sha256
@@ -67,6 +68,15 @@ class Counterpart:
                     pass
         self.told += out.notices
         return out.effects
+
+    def pass_time(self, seconds: float) -> None:
+        """Timers fire as they are due."""
+        until = self.now + seconds
+        while due := [key for key, at in self.timers.items() if at <= until]:
+            key = min(due, key=lambda one: self.timers[one])
+            self.now = max(self.now, self.timers.pop(key))
+            self.give(TimerFired(key))
+        self.now = until
 
     def ask(self, number: int, *, index: int = 0, size: int = CHUNK_BYTES, blob: BlobId = BLOB) -> RequestId:
         request = RequestId(len(self.units) + 1)
@@ -120,6 +130,7 @@ def test_a_slow_reader_blocks_only_itself() -> None:
     there = Counterpart()
     for index in range(10):
         there.ask(1, index=index)
+    there.pass_time(ServingConfig().stalled_after)
     for round_ in range(30):
         request = there.ask(2, index=round_)
         assert request in there.granted
@@ -131,6 +142,7 @@ def test_more_than_the_window_is_refused_for_a_second() -> None:
     there = Counterpart(ServingConfig(window=4))
     requests = [there.ask(1, index=index) for index in range(8)]
     assert there.refused == {requests[6]: 1.0, requests[7]: 1.0}, "two in progress and four that wait"
+    there.pass_time(ServingConfig().stalled_after)
     other = there.ask(2)
     assert other in there.granted
 
@@ -148,7 +160,7 @@ def test_turns_are_equal_in_bytes_whatever_the_unit() -> None:
 
 
 def test_many_askers_share_the_slots() -> None:
-    there = Counterpart(ServingConfig(bytes_max=8 * CHUNK_BYTES))
+    there = Counterpart(ServingConfig(bytes_max=8 * CHUNK_BYTES, ahead_bytes=8 * CHUNK_BYTES))
     for index in range(6):
         for number in range(1, 13):
             there.ask(number, index=index)
@@ -164,8 +176,31 @@ def test_stalled_readers_leave_a_slot_for_the_others() -> None:
     for number in range(1, 36):
         for index in range(4):
             there.ask(number, index=index)
+    there.pass_time(20 * ServingConfig().stalled_after)
     request = there.ask(99)
+    there.pass_time(ServingConfig().stalled_after)
     assert request in there.granted
+
+
+def test_one_asker_after_another_is_served() -> None:
+    """Nobody has a whole chunk soon when everybody is sent one at once."""
+    there = Counterpart()
+    asked = [there.ask(number) for number in range(1, 8)]
+    assert there.granted == asked[:2]
+    there.sent(asked[0])
+    assert there.granted == asked[1:4], "and what leaves in a moment"
+
+
+def test_a_fast_uplink_is_kept_busy() -> None:
+    there = Counterpart()
+    for index in range(14):
+        for number in range(1, 8):
+            there.ask(number, index=index)
+    before = len(there.granted)
+    for _ in range(40):
+        there.pass_time(0.001)
+        there.sent(there.granted[0])
+    assert len(there.granted) > 3 * before
 
 
 def test_units_in_progress_are_bounded() -> None:
@@ -180,7 +215,7 @@ def test_units_in_progress_are_bounded() -> None:
 
 
 def test_bytes_in_progress_are_bounded() -> None:
-    there = Counterpart(ServingConfig(bytes_max=3 * CHUNK_BYTES))
+    there = Counterpart(ServingConfig(bytes_max=3 * CHUNK_BYTES, ahead_bytes=3 * CHUNK_BYTES))
     for number in range(1, 6):
         there.ask(number)
     assert len(there.granted) == 3
@@ -270,3 +305,15 @@ def test_the_ledger_is_bounded() -> None:
     for number in range(1, 6):
         there.sent(there.ask(number))
     assert list(there.serving.served()) == [node(3), node(4), node(5)]
+
+
+def test_a_link_that_yields_much_does_not_slow_down_one_that_yields_little() -> None:
+    desk = Counterpart()
+    desk.give(UploadPaced(node(1), 32e3))
+    desk.give(UploadPaced(node(2), 4e6))
+    for number in (1, 1, 2, 2):
+        desk.ask(number)
+    for request in list(desk.granted):
+        desk.sent(request)
+    (at,) = (at for key, at in desk.timers.items() if key.name == "grant")
+    assert at - desk.now < 0.1

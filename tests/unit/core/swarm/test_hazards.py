@@ -7,7 +7,9 @@
 | claims chunks that it lacks | test_choice.py: one_that_claims_what_it_does_not_have |
 | sends corrupt chunks, or the bytes of others | test_choice.py: a_liar_is_reported; unit/daemon/test_transfers.py |
 | lies about the manifest | here; test_fetch.py: a_corrupt_root_is_reported; property/test_manifest.py |
-| lies about what it has under way | here |
+| lies about what it has under way, alone or with others in turns | here |
+| always refuses or fails what farther ones would give | here |
+| a message is lost with one of two links | here; property/test_recovery.py |
 | refuses with any Max-Age | here; test_choice.py: an_absurd_refusal_is_not_believed |
 | disconnects in the middle of a chunk or a manifest | here; test_choice.py: a_lost_link_frees_its_chunks_at_once |
 | changes its address, or we do | system/test_moving.py; system/test_meeting.py |
@@ -34,11 +36,12 @@ from edgecache.core.vocabulary import (
     FetchWanted,
     ManifestFailed,
     Misbehaved,
+    VerifyBlob,
 )
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.have import HaveSet
 from edgecache.wire.messages import Have
-from tests.unit.core.swarm.desk import Desk
+from tests.unit.core.swarm.desk import Desk, haves
 from tests.unit.core.swarm.world import World, blob_of, node_id
 
 TEN = blob_of(10 * CHUNK_BYTES)
@@ -139,6 +142,98 @@ def test_a_fellow_that_claims_to_fetch_everything_and_gives_nothing_holds_up_nob
             break
     assert desk.finish(TEN)
     assert desk.now - before < 3 * config.crossing_patience
+
+
+def test_fellows_that_claim_in_turns_hold_up_nobody_for_long() -> None:
+    """Each takes its claims back and repeats them, while the other's stand; or leaves, and comes again."""
+    config = SwarmConfig()
+    desk = Desk(config)
+    desk.link(1, tier=2)
+    desk.link(2, 3)
+    desk.give(FetchWanted(TEN.blob))
+    desk.have(1, TEN)
+    claims = tuple(range(10))
+    for number in (2, 3):
+        desk.message(number, Have(TEN.blob, HaveSet(), full=True, wanting=True, coming=claims))
+    desk.manifest(TEN)
+    before = desk.now
+    while not desk.heard(VerifyBlob):
+        desk.now += 1.0
+        desk.message(2, Have(TEN.blob, HaveSet(), full=True, wanting=False))
+        desk.message(2, Have(TEN.blob, HaveSet(), full=True, wanting=True, coming=claims))
+        desk.message(3, Have(TEN.blob, HaveSet(), full=False, wanting=True))
+        desk.message(3, Have(TEN.blob, HaveSet(), full=False, wanting=True, coming=claims))
+        desk.store_all(TEN)
+        assert desk.now - before < 3 * config.crossing_patience
+
+
+def test_what_a_complete_holder_says_is_asked_of_it_is_kept_within_bounds() -> None:
+    config = SwarmConfig(asked_max=64)
+    desk = Desk(config)
+    desk.link(1)
+    desk.begin(TEN)
+    for first in range(0, 6400, 64):
+        coming = tuple(range(first, first + 64))
+        desk.message(1, Have(TEN.blob, HaveSet(), full=False, wanting=False, coming=coming))
+    (neighbour,) = desk.swarm._state.blobs[TEN.blob].neighbours.values()
+    assert list(neighbour.coming) == list(range(6336, 6400))
+
+
+@pytest.mark.parametrize("reason", [FetchFailure.REFUSED, FetchFailure.LINK_LOST])
+def test_a_near_holder_that_never_gives_is_not_waited_for(reason: FetchFailure) -> None:
+    """Its pauses are each short enough to be waited for, and never end."""
+    config = SwarmConfig()
+    desk = Desk(config)
+    desk.link(1, tier=2)
+    desk.link(2)
+    desk.begin(TEN)
+    before = desk.now
+    while not desk.heard(VerifyBlob):
+        while desk.open:
+            effect = desk.open[min(desk.open)]
+            if effect.peer == node_id(2):
+                desk.fail(effect, reason, 4.0)
+            else:
+                desk.store(effect, TEN)
+        if not desk.heard(VerifyBlob):
+            desk.ring("pump")
+        assert desk.now - before < 3 * config.crossing_patience
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_a_holder_is_asked_again_for_what_only_it_can_have(*, denied: bool) -> None:
+    """It answered 4.04 to a request that was just taken back; or its news went with a link that another replaced."""
+    desk = Desk()
+    desk.link(1)
+    if denied:
+        desk.begin(TEN)
+        desk.fail(desk.open[min(desk.open)], FetchFailure.NOT_FOUND)
+    else:
+        desk.give(FetchWanted(TEN.blob))
+        desk.have(1, TEN, range(5), wanting=True)
+        desk.manifest(TEN)
+    desk.store_all(TEN)
+    before = desk.now
+    desk.clear()
+    while not any(message.full for message in haves(desk.said, 1)):
+        desk.ring("refresh")
+        desk.claims(TEN, 1)
+        assert desk.now - before < 20
+    desk.have(1, TEN)
+    assert desk.finish(TEN)
+
+
+def test_a_peer_that_is_in_another_site_by_now_leaves_the_account_of_crossings_balanced() -> None:
+    desk = Desk()
+    for before, after in ((2, 1), (1, 2)):
+        desk.link(1, tier=before)
+        if before == 2:
+            desk.begin(TEN)
+        desk.link(1, tier=after)
+        desk.store(desk.open[min(desk.open)], TEN)
+    desk.store_all(TEN)
+    crossing = desk.swarm._chunks._crossing
+    assert (crossing._requests, crossing._queued) == (0, 0)
 
 
 def test_a_disk_that_is_full_for_a_day_is_waited_for() -> None:
