@@ -33,13 +33,12 @@ soak: packages venv
 regress: venv
 	$(PY) -m tests.regress $(BASE)
 
-scaling:
-	@.ci/setup venv dev,demo,compare
+scaling: venv
 	@mkdir -p edgecache/results
 	$(PY) -m edgecache.sim scaling --full --plot edgecache/results/scaling.png > edgecache/results/scaling.md
 
 venv:
-	@.ci/setup venv dev,demo
+	@.ci/setup venv dev,demo,compare
 
 packages:
 	@.ci/setup packages
