@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from edgecache.bench.measure import usage
-from edgecache.bench.stage import pid_of, stage
+from edgecache.bench.stage import pid_of, random_file, stage, warm
 from edgecache.fleet.agents import Agent, free_port
-
-PART = 1024 * 1024
 
 
 def single(mib: int, runs: int, *, profile: bool) -> dict[str, Any]:
@@ -27,7 +25,7 @@ def single(mib: int, runs: int, *, profile: bool) -> dict[str, Any]:
     for _ in range(runs):
         with stage(2, {}) as (source, sink):
             path = source.directory / "content"
-            _random_file(path, mib)
+            random_file(path, mib)
             ours.append(_edgecache(source, sink, path))
             control.append(_control(source, sink, path))
     result: dict[str, Any] = {
@@ -42,16 +40,10 @@ def single(mib: int, runs: int, *, profile: bool) -> dict[str, Any]:
     return result
 
 
-def _random_file(path: Path, mib: int) -> None:
-    with path.open("wb") as stream:
-        for _ in range(mib):
-            stream.write(os.urandom(PART))
-
-
 def _edgecache(source: Agent, sink: Agent, path: Path) -> dict[str, float]:
     blob = source.command("put", str(path)).strip()
     pids = pid_of(source), pid_of(sink)
-    _warm(sink.directory / "warm", path.stat().st_size)
+    warm(sink.directory, path.stat().st_size)
     before = [usage(pid) for pid in pids]
     written = sink.ask("status")["store"]
     began = time.monotonic()
@@ -70,15 +62,6 @@ def _edgecache(source: Agent, sink: Agent, path: Path) -> dict[str, float]:
     }
 
 
-def _warm(path: Path, size: int) -> None:
-    """Have the kernel own the memory that a file of this size will take: in a virtual machine the host may have taken
-    it back, and the first touch of each page then costs more than all the rest (measured: 1.4 ms for 256 KiB)."""
-    with path.open("wb") as stream:
-        for _ in range(-(-size // PART)):
-            stream.write(bytes(PART))
-    path.unlink()
-
-
 def _figures(size: int, seconds: float, cpu: float) -> dict[str, float]:
     return {"seconds": seconds, "mb_s": size / seconds / 1e6, "cpu_s_per_gb": cpu / size * 1e9}
 
@@ -94,7 +77,7 @@ def _control(source: Agent, sink: Agent, path: Path) -> dict[str, float]:
         return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
     server = start("serve", path, data[0])
-    _warm(sink.directory / "warm", size)
+    warm(sink.directory, size)
     client: subprocess.Popen[str] | None = None
     try:
         assert server.stdout is not None, "it was asked for"
@@ -119,7 +102,7 @@ def _profile(mib: int) -> dict[str, list[str]]:
     """Where each end spends its time: functions by own time, of a run of its own under cProfile."""
     with stage(2, {}, wrappers={n: _profiler(n) for n in (0, 1)}) as (source, sink):
         path = source.directory / "content"
-        _random_file(path, mib)
+        random_file(path, mib)
         sink.ask("get", blob=source.command("put", str(path)).strip())
         for agent in (source, sink):
             agent.stop()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from edgecache.bench.measure import Usage, usage
-from edgecache.bench.stage import pid_of, stage
+from edgecache.bench.stage import pid_of, random_file, stage
 from edgecache.fleet.agents import Agent
 
 MIB = 2**20
@@ -23,9 +22,7 @@ def swarm(nodes: int, mib: int, rate: int) -> dict[str, Any]:
     with stage(nodes, limits) as agents:
         publisher, *leechers = agents
         path = publisher.directory / "content"
-        with path.open("wb") as stream:
-            for _ in range(mib):
-                stream.write(os.urandom(MIB))
+        random_file(path, mib)
         blob = publisher.command("put", str(path)).strip()
         before = [usage(pid_of(agent)) for agent in agents]
         began = time.monotonic()

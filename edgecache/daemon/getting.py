@@ -57,7 +57,6 @@ class _Reports:
             raise (StoreFull if end.full else NotFound)(end.failure)
         return True
 
-
     def expect_a_manifest(self) -> None:
         """Raises NotFound when nobody had so much as the manifest for too long."""
         if self.newest is None or self.newest.info is not None or self._began is None:

@@ -20,6 +20,11 @@ MAX_BLOB_BYTES = MAX_PAGES * PAGE_CHUNKS * CHUNK_BYTES
 RULE_FIXED = 1
 
 
+def unit_bytes(fits: float, least: int) -> int:
+    """The largest unit of a chunk, a power of two, of at most `fits` bytes: `least` at least, a whole chunk at most."""
+    return min(max(least, 1 << int(max(fits, 1.0)).bit_length() - 1), CHUNK_BYTES)
+
+
 def chunk_count(size: int) -> int:
     """Chunks of a blob of `size` bytes; an empty blob has none."""
     return -(-size // CHUNK_BYTES)

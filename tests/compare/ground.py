@@ -87,15 +87,6 @@ def make_content(path: Path, size: int) -> Content:
     return Content(path, size, digest.hexdigest())
 
 
-def warm(directory: Path, size: int) -> None:
-    """Touch as much memory as the copies will take: a virtual machine's host may have to find it first."""
-    path = directory / "warm"
-    with path.open("wb") as stream:
-        for _ in range(-(-size // _PART)):
-            stream.write(bytes(_PART))
-    path.unlink()
-
-
 def sha256_of(path: Path) -> str:
     """Of a whole file."""
     with path.open("rb") as stream:

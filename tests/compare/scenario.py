@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-MIB = 2**20
-
-SEED = 0
-"""The host that has the blob at the start; all others fetch it."""
+from edgecache.sim.contest import CONTESTS, MBIT, Contest
+from edgecache.sim.contest import MIB as MIB
+from edgecache.sim.contest import SEED as SEED
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,14 @@ class Scenario:
         for special in (self.slow, self.victim):
             if special is not None and not SEED < special < self.nodes:
                 raise ValueError(f"host {special} is not one of the leechers 1 to {self.nodes - 1}")
+
+    @classmethod
+    def of(cls, name: str, contest: Contest) -> Scenario:
+        """What the simulator plays on virtual links; there all links but a slow one are alike."""
+        return cls(
+            name, contest.nodes, contest.size / MIB, contest.rate(SEED) / MBIT, contest.delay * 1000,
+            slow=contest.slow, slow_mbit=contest.slow_rate / MBIT, victim=contest.killed,
+        )  # fmt: skip
 
     @property
     def size(self) -> int:
@@ -80,8 +87,7 @@ def fluid_bound(size: int, seed_mbit: float, least_down_mbit: float, leechers: i
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("s1"),
-        Scenario("s2", slow=1, victim=2),
+        *(Scenario.of(name, CONTESTS[name]) for name in ("s1", "s2")),
         Scenario("s3", delay_ms=20, loss_percent=2),
     )
 }

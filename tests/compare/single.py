@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from edgecache.bench.stage import warm
 from edgecache.model.errors import EdgecacheError
 from tests.compare.catalogue import SINGLE
 from tests.compare.entrant import Entrant, Task
-from tests.compare.ground import loopback, make_content, scratch, warm
+from tests.compare.ground import loopback, make_content, scratch
 from tests.compare.process import Failed
 from tests.compare.rows import SingleRow
 from tests.compare.scenario import MIB, SEED

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgecache.bench.stage import warm
 from edgecache.model.errors import EdgecacheError
 from tests.compare.catalogue import SWARM
 from tests.compare.entrant import Entrant, Task
-from tests.compare.ground import Wires, make_content, scratch, warm, wires
+from tests.compare.ground import Wires, make_content, scratch, wires
 from tests.compare.process import Failed
 from tests.compare.rows import NodeRow, SwarmRow
 from tests.compare.scenario import SEED, Scenario

@@ -7,13 +7,12 @@ import functools
 import json
 import statistics
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgecache.sim.contest import CONTESTS, Showing, contend
-from tests.compare.reality import FIGURES, Site, median
+from tests.compare.reality import FIGURES, measured
 from tests.lab.tools import require_namespaces
 
 TOLERANCE = 0.15
@@ -72,8 +71,7 @@ def test_a_wrong_figure_would_be_noticed() -> None:
 @pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.timeout(1800)
-def test_the_simulator_says_what_agents_do_now(tmp_path: Path) -> None:
+def test_the_simulator_says_what_agents_do_now() -> None:
     require_namespaces()
-    site = Site(tmp_path, max(CONTESTS[name].nodes for name in MEASURED))
     for name in MEASURED:
-        check(name, median([site.run(CONTESTS[name]) for _ in range(RUNS)]))
+        check(name, measured(name, RUNS))

@@ -10,11 +10,11 @@ from aiocoap.numbers import codes
 from edgecache.adapters.coap import framing as f
 from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.exchange import Exchange
-from edgecache.adapters.coap.framing import Code, Frame, Option
+from edgecache.adapters.coap.framing import CONTENT_OCTETS, Code, Frame, Option
 from edgecache.adapters.coap.greeting import diagnostic
 from edgecache.adapters.coap.sendqueue import Outgoing
 from edgecache.adapters.coap.switchboard import Switchboard
-from edgecache.adapters.coap.units import BLOCK_BYTES, CONTENT_OCTETS, SZX_BERT, block_option
+from edgecache.adapters.coap.units import BLOCK_BYTES, SZX_BERT, block_option
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import Denied, EdgecacheError, MalformedMessage, NotFound, Refused, TimedOut, Unreachable
 from edgecache.model.ids import BlobId, Digest, NodeId

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from edgecache.adapters.coap.framing import Code, Frame, Option, encode_options, head, uint
+from edgecache.adapters.coap.framing import CONTENT_CBOR, Code, Frame, Option, encode_options, head, is_unwanted, uint
 from edgecache.model.errors import MalformedMessage
 from edgecache.wire import paths
-
-CONTENT_CBOR = 60
 
 NO_RESPONSE_AT_ALL = 26
 """Not interested in 2.xx, 4.xx and 5.xx (RFC 7967 section 2.1)."""
@@ -31,7 +29,7 @@ class Post:
 
     def wants(self, code: int) -> bool:
         """Whether the sender wants to hear a response of this code."""
-        return not self.unwanted >> ((code >> 5) - 1) & 1
+        return not is_unwanted(code, self.unwanted)
 
 
 def post_head(path: tuple[str, ...], token: bytes, payload_bytes: int, *, one_way: bool) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiocoap import Context, Message, error, interfaces
@@ -20,7 +21,7 @@ from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.framing import Code, Frame
 from edgecache.adapters.coap.hub import Phase
 from edgecache.adapters.coap.sendqueue import Outgoing
-from edgecache.adapters.coap.units import UnitServer
+from edgecache.adapters.coap.units import UnitServer, answered
 from edgecache.model.errors import MalformedMessage
 
 SCHEME = "coaps+tcp"
@@ -102,12 +103,11 @@ class Exchange(interfaces.TokenInterface):
             return
         code, token, sent = int(message.code), message.token, getattr(message, "on_sent", None)
         if not request:
-            if (message.opt.no_response or 0) >> ((code >> 5) - 1) & 1:
-                connection.in_progress.discard(token)
-                _drop(message)
+            sent = partial(answered, connection, token, sent)
+            if f.is_unwanted(code, message.opt.no_response or 0):
+                sent()
                 return
             message.opt.no_response = None
-            sent = _answered(connection, token, sent)
         payload = message.payload
         connection.stream.send(Outgoing(f.head(code, token, message.opt.encode(), len(payload)), payload, sent))
 
@@ -186,12 +186,3 @@ def _drop(message: Message) -> None:
     sent = getattr(message, "on_sent", None)
     if sent is not None:
         sent()
-
-
-def _answered(connection: Connection, token: bytes, sent: Callable[[], None] | None) -> Callable[[], None]:
-    def done() -> None:
-        connection.in_progress.discard(token)
-        if sent is not None:
-            sent()
-
-    return done

@@ -9,6 +9,8 @@ from enum import IntEnum
 from edgecache.model.errors import MalformedMessage
 
 TOKEN_BYTES_MAX = 8
+CONTENT_OCTETS, CONTENT_JSON, CONTENT_CBOR = 42, 50, 60
+"""Content formats (RFC 7252 section 12.3)."""
 OPTIONS_MAX = 64
 """Options of one message; ours have at most a dozen."""
 
@@ -85,6 +87,11 @@ class Frame:
 def code_text(code: int) -> str:
     """A code as people write it, like 4.04."""
     return f"{code >> 5}.{code & 0x1F:02}"
+
+
+def is_unwanted(code: int, unwanted: int) -> bool:
+    """Whether a No-Response option of this value (RFC 7967: bit c-1 for class c) forbids an answer of this code."""
+    return bool(unwanted >> ((code >> 5) - 1) & 1)
 
 
 def uint(value: int) -> bytes:

@@ -14,7 +14,7 @@ from aiocoap import Message, error, resource
 from aiocoap.numbers import codes
 
 from edgecache.adapters.coap.blockwise import Block, Snapshot, Snapshots, block_response, valid
-from edgecache.adapters.coap.framing import Option
+from edgecache.adapters.coap.framing import CONTENT_JSON, CONTENT_OCTETS, Option
 from edgecache.adapters.coap.journal import Journal
 from edgecache.adapters.coap.leafsource import LeafReading, LeafSource
 from edgecache.adapters.coap.linkformat import CONTENT_LINK_FORMAT, WELL_KNOWN, Link, render
@@ -25,7 +25,6 @@ from edgecache.model.ids import BlobId, NodeId, blob_id_to_bytes, parse_blob_id,
 from edgecache.model.reading import Failure, parse_series
 from edgecache.wire import paths, senml
 
-CONTENT_OCTETS, CONTENT_JSON = 42, 50
 SENML_FORMATS = (senml.JSON_FORMAT, senml.CBOR_FORMAT)
 
 MAX_AGE = 60

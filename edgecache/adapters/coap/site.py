@@ -10,16 +10,13 @@ from aiocoap import Message
 from aiocoap.numbers import codes
 
 from edgecache.adapters.coap.exchange import SentMessage
-from edgecache.adapters.coap.framing import Option
+from edgecache.adapters.coap.framing import CONTENT_CBOR, CONTENT_OCTETS, Option
 from edgecache.adapters.coap.linkformat import CONTENT_LINK_FORMAT, WELL_KNOWN, Link, render
-from edgecache.adapters.coap.units import CONTENT_OCTETS
 from edgecache.model.errors import EdgecacheError, MalformedMessage, NotFound, UsageError
 from edgecache.model.ids import NodeId, parse_blob_id
 from edgecache.ports import LinkHandler, Whole
 from edgecache.wire import paths
 from edgecache.wire.limits import SMALL_BYTES_MAX
-
-CONTENT_CBOR = 60
 
 LINKS = (
     Link(paths.NODE, "edgecache.node", (CONTENT_CBOR,)),

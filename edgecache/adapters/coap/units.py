@@ -14,7 +14,7 @@ from functools import partial
 
 from edgecache.adapters.coap import framing as f
 from edgecache.adapters.coap.connection import Connection
-from edgecache.adapters.coap.framing import Code, Frame, Option
+from edgecache.adapters.coap.framing import CONTENT_OCTETS, Code, Frame, Option
 from edgecache.adapters.coap.sendqueue import Outgoing
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import EdgecacheError, MalformedMessage, NotFound, UsageError
@@ -23,7 +23,6 @@ from edgecache.model.priority import Priority
 from edgecache.ports import LinkHandler, Refusal
 from edgecache.wire import paths
 
-CONTENT_OCTETS = 42
 BLOCK_BYTES = 1024
 SZX_BERT = 7
 
@@ -101,8 +100,8 @@ class UnitServer:
     async def _serve(self, connection: Connection, frame: Frame) -> None:
         answer = await self._answer(connection, frame)
         silent = next((value for number, value in frame.options if number == Option.NO_RESPONSE), b"")
-        sent = partial(_sent, connection, frame.token, answer.sent)
-        if int.from_bytes(silent[:_OPTION_BYTES_MAX], "big") >> ((answer.code >> 5) - 1) & 1:
+        sent = partial(answered, connection, frame.token, answer.sent)
+        if f.is_unwanted(answer.code, int.from_bytes(silent[:_OPTION_BYTES_MAX], "big")):
             sent()
             return
         head = f.head(answer.code, frame.token, answer.options, len(answer.payload))
@@ -135,7 +134,8 @@ class UnitServer:
         return _Answer(Code.SERVICE_UNAVAILABLE, f.encode_options(((Option.MAX_AGE, age),)))
 
 
-def _sent(connection: Connection, token: bytes, tell: Callable[[], None] | None) -> None:
+def answered(connection: Connection, token: bytes, tell: Callable[[], None] | None) -> None:
+    """The last byte of an answer is with the socket layer, or never will be: a place in the window is free."""
     connection.in_progress.discard(token)
     if tell is not None:
         tell()

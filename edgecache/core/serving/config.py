@@ -49,9 +49,9 @@ class ServingConfig:
     link that membership keeps, so that readers that have stalled leave room for everybody else."""
     ahead_bytes: int = 2 * CHUNK_BYTES
     """Of these newly granted at most, plus what leaves in `ahead_time`: askers are served one after another rather than
-    all at once."""
+    all at once. Measured: decision 0011."""
     ahead_time: float = 0.05
-    """Seconds. More: fewer gaps on fast links; less: see above."""
+    """Seconds. More: fewer gaps on fast links; less: see above. A queue before an uplink is of that order."""
     stalled_after: float = 0.3
     """What was granted longer ago no longer counts: slow readers do not hold up the others. Above the time that a unit
     of a slow link takes (0.15)."""

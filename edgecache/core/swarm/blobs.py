@@ -104,8 +104,7 @@ class Fetch:
     barred: dict[NodeId, None] = field(default_factory=dict)
     """Peers that sent corrupt bytes of this blob."""
     left: int = 0
-    """Chunks that were left to fellows when last looked at, and since when the first of them is under way."""
-    left_since: Instant = 0.0
+    """Chunks that were left to fellows when last looked at."""
     left_at: dict[int, Instant] = field(default_factory=dict)
     """Since when each of them is left to whoever claims it, until we ask for it."""
     patience: float = 0.0
@@ -170,6 +169,11 @@ class Blob:
         if fetch.manifests:
             return all(request.storing for request in fetch.manifests.values())
         return fetch.phase is Phase.PAUSED or (fetch.searched and fetch.phase in (Phase.SEEKING, Phase.FETCHING))
+
+    @property
+    def listeners(self) -> int:
+        """Neighbours that want to hear what we get."""
+        return sum(1 for neighbour in self.neighbours.values() if neighbour.wanting)
 
     @property
     def wants(self) -> bool:

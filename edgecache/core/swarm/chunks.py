@@ -60,14 +60,15 @@ class Chunks:
         hungry = [blob for blob in self._state.fetching.values() if blob.fetch and blob.fetch.phase is Phase.FETCHING]
         groups = self._turns.groups(hungry, quiet=self._state.quiet)
         for blob in self._turns.neglected(groups):
-            if self._may_start(now) and self._start_one(blob, now, out):
+            if self.may_ask(now) and self._start_one(blob, now, out):
                 break
         for group in groups:
             able = group
-            while able and self._may_start(now):
-                able = [blob for blob in able if self._may_start(now) and self._start_one(blob, now, out)]
+            while able and self.may_ask(now):
+                able = [blob for blob in able if self.may_ask(now) and self._start_one(blob, now, out)]
 
-    def _may_start(self, now: Instant) -> bool:
+    def may_ask(self, now: Instant) -> bool:
+        """Whether the limits of rate and memory allow to ask for content at this moment."""
         if self._state.inflight + CHUNK_BYTES > self._state.config.inflight_bytes_max and self._state.inflight:
             return False
         if wait := self._tokens.wait(now):
@@ -159,9 +160,9 @@ class Chunks:
     def _unclaimed(self, fetch: Fetch, picker: Picker, scarce: int, patience: float, now: Instant) -> int:
         """Of chunks that no leecher has: all but those that one has under way; these too, when they do not come."""
         fetch.patience = patience
-        fetch.left, fetch.left_since = self._state.blobs[picker.info.blob].coming(scarce, fetch.patience, now)
+        fetch.left, since = self._state.blobs[picker.info.blob].coming(scarce, fetch.patience, now)
         if fetch.left == scarce:
-            self._state.wake_at(fetch.left_since + fetch.patience)
+            self._state.wake_at(since + fetch.patience)
         return scarce & ~fetch.left
 
     def _ask(
@@ -193,10 +194,6 @@ class Chunks:
         self._state.inflight += size
         self._tokens = self._tokens.take(wire_bytes(size), now)
         out.effect(FetchChunk(request.request, peer.node, blob, index, unit, timeout, fetch.priority))
-
-    def may_ask(self, now: Instant) -> bool:
-        """Whether the limits of rate and memory allow to ask for content at this moment."""
-        return self._may_start(now)
 
     def spend(self, size: int, now: Instant) -> None:
         """Content was asked for in another way; less than 0 when it came to less."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import CHUNK_BYTES, unit_bytes
 from edgecache.wire.limits import COMING_MAX
 
 
@@ -177,10 +177,9 @@ class SwarmConfig:
     @property
     def unit_most(self) -> int:
         """Largest unit that is asked for: a power of two."""
-        fits = self.download_rate * self.limited_unit_time
-        if not fits or fits >= CHUNK_BYTES:
+        if not self.download_rate:
             return CHUNK_BYTES
-        return max(self.unit_min, 1 << int(fits).bit_length() - 1)
+        return unit_bytes(self.download_rate * self.limited_unit_time, self.unit_min)
 
     def __post_init__(self) -> None:
         assert self.sources_wanted <= self.neighbours_max

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from edgecache.core.swarm.config import SwarmConfig
 from edgecache.core.swarm.lateness import Lateness
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import CHUNK_BYTES, unit_bytes
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.priority import Priority
@@ -139,10 +139,7 @@ class Peer:
 
     def unit(self) -> int:
         """Size of the units in which it is asked for a chunk: a power of two."""
-        fits = self.goodput.rate * self.config.unit_time
-        if fits >= CHUNK_BYTES:
-            return CHUNK_BYTES
-        return max(self.config.unit_min, 1 << int(max(fits, 1.0)).bit_length() - 1)
+        return unit_bytes(self.goodput.rate * self.config.unit_time, self.config.unit_min)
 
     def timeout(self, unit: int) -> float:
         """Seconds that a unit may take, asked for now."""

@@ -67,16 +67,20 @@ class Talk:
 
     def stored(self, blob: Blob, index: int, now: Instant, out: Outbox) -> None:
         """A new chunk is here: subscribers hear of it soon."""
-        config = self._state.config
-        listeners = sum(1 for n in blob.neighbours.values() if n.wanting)
+        listeners = blob.listeners
         blob.fresh |= 1 << index
         if not listeners:
             blob.fresh = 0
-        elif blob.fresh.bit_count() >= max(config.delta_chunks, listeners):
+        elif blob.fresh.bit_count() >= max(self._state.config.delta_chunks, listeners):
             self.flush(blob, out)
-        elif not blob.flushing:
+        else:
+            self._flush_soon(blob, now, out)
+
+    def _flush_soon(self, blob: Blob, now: Instant, out: Outbox) -> None:
+        config = self._state.config
+        if not blob.flushing:
             blob.flushing = True
-            scale = max(1.0, listeners / config.delta_chunks)
+            scale = max(1.0, blob.listeners / config.delta_chunks)
             out.timer(flush_timer(blob.blob), now + config.delta_delay * scale)
 
     def flush(self, blob: Blob, out: Outbox) -> None:
@@ -99,16 +103,12 @@ class Talk:
 
     def claim(self, blob: Blob, now: Instant, out: Outbox) -> None:
         """What comes from others than fellows has changed: fellows hear of it soon, and leave it to us."""
-        if not blob.flushing:
-            blob.flushing = True
-            listeners = sum(1 for n in blob.neighbours.values() if n.wanting)
-            scale = max(1.0, listeners / self._state.config.delta_chunks)
-            out.timer(flush_timer(blob.blob), now + self._state.config.delta_delay * scale)
+        self._flush_soon(blob, now, out)
 
     def asked(self, blob: Blob, index: int, now: Instant, out: Outbox) -> None:
         """Somebody asks us for a chunk of what we hold all of: it will soon be had from him, others may leave it."""
         assert blob.info is not None
-        if index < blob.info.chunks and sum(1 for n in blob.neighbours.values() if n.wanting) > 1:
+        if index < blob.info.chunks and blob.listeners > 1:
             blob.asked[index] = None
             if len(blob.asked) > COMING_MAX:
                 del blob.asked[next(iter(blob.asked))]

@@ -27,7 +27,7 @@ from edgecache.core.vocabulary import (
 )
 from edgecache.core.yielding.config import YieldingConfig
 from edgecache.core.yielding.control import RateControl
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import unit_bytes
 from edgecache.model.ids import NodeId
 from edgecache.model.instant import Instant
 
@@ -111,8 +111,5 @@ class Yielding:
         if any(abs(new - old) > old * self._config.step for new, old in zip(rates, link.told, strict=True)):
             link.told = rates
             out.tell(UploadPaced(peer, link.upload.rate))
-            out.effect(PaceLink(peer, *rates, self._unit(link.download.rate)))
-
-    def _unit(self, rate: float) -> int:
-        fits = int(rate * self._config.unit_time)
-        return min(max(self._config.unit_min, 1 << max(fits, 1).bit_length() - 1), CHUNK_BYTES)
+            unit = unit_bytes(link.download.rate * self._config.unit_time, self._config.unit_min)
+            out.effect(PaceLink(peer, *rates, unit))
