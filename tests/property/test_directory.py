@@ -9,7 +9,8 @@ from hypothesis import given, settings
 
 from edgecache.core.directory import DirectoryConfig
 from edgecache.core.directory.ranking import Ranking
-from edgecache.core.directory.records import ProviderRecords
+from edgecache.core.directory.records import ProviderRecords, summary_of
+from edgecache.core.directory.shares import Holding, Shares
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.wire.messages import Announce, Claim
 from tests.unit.core.directory.mesh import Mesh, blob_info, node_id
@@ -205,3 +206,77 @@ def test_records_keep_their_bounds_and_their_indexes_agree(
         assert all(blobs.count(blob) <= config.claims_per_blob for blob in blobs)
         assert all(nodes.count(node) <= config.claims_per_node for node in nodes)
         assert sorted(found for blob in BLOBS for found in records.beginning(blob[:12])) == sorted(set(blobs))
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "put", "renew", "shorten", "drop", "expire"]),
+        st.builds(Claim, st.sampled_from(BLOBS[:6]), st.integers(0, 2).map(node_id), st.integers(0, 4), st.just(4)),
+        st.integers(0, 60),
+    ),
+    max_size=100,
+)
+
+
+@given(steps)
+def test_a_summary_is_that_of_what_has_not_lapsed(said: list[tuple[str, Claim, int]]) -> None:
+    config = DirectoryConfig(record_ttl=100.0, refresh_max=40.0, refresh_min=10.0, dead_keep=30.0)
+    records, now = ProviderRecords(config), 0.0
+    believed: dict[NodeId, dict[BlobId, tuple[Claim, float]]] = {node_id(number): {} for number in range(3)}
+    for what, claim, pause in said:
+        now += pause
+        mine = believed[claim.node]
+        if what == "put" and records.put(claim, now):
+            mine[claim.blob] = (claim, now + config.record_ttl)
+            if claim.held == 0:
+                del mine[claim.blob]
+        elif what == "renew":
+            records.renew(claim.node, now)
+            mine.update({b: (one, now + config.record_ttl) for b, (one, until) in mine.items() if until > now})
+        elif what == "shorten":
+            records.shorten(claim.node, now + config.dead_keep)
+            mine.update({b: (one, min(until, now + config.dead_keep)) for b, (one, until) in mine.items()})
+        elif what == "drop":
+            records.drop_node(claim.node)
+            mine.clear()
+        elif what == "expire":
+            records.expire(now)
+        kept = {node: [one for one, until in held.values() if until > now] for node, held in believed.items()}
+        told = {one for blob in BLOBS for one in records.claims(blob, now)}
+        assert told == {one for claims in kept.values() for one in claims}
+        if pause % 2:
+            assert all(records.summary(node, now) == summary_of(its) for node, its in kept.items())
+        if pause % 2 or what == "expire":
+            assert len(records) == len(told), "what has lapsed is gone"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5), st.integers(0, 3), st.sets(st.integers(0, 4), min_size=1, max_size=3), st.booleans()
+        ),
+        max_size=60,
+    )
+)
+def test_shares_are_those_made_from_scratch(changes: list[tuple[int, int, set[int], bool]]) -> None:
+    """Blobs come, grow, move and go; each has 3 chunks."""
+    me, shares, holdings = node_id(99), Shares(node_id(99)), dict[BlobId, Holding]()
+    for number, held, homes, asked in changes:
+        info = blob_info(number, 3)
+        holding = holdings.setdefault(info.blob, Holding(info, 0))
+        shares.move(holding, [(1.0, node_id(home)) for home in sorted(homes) if held])
+        if held:
+            holding.held = held
+            shares.changed(holding)
+        else:
+            del holdings[info.blob]
+        claims_of = {
+            node_id(home): [
+                Claim(one.info.blob, me, one.held, one.info.chunks)
+                for one in holdings.values() if node_id(home) in [node for _, node in one.homes]
+            ]
+            for home in range(5)
+        }  # fmt: skip
+        assert shares.counts() == {home: len(its) for home, its in claims_of.items() if its}
+        if asked:
+            assert all(shares.summary(home) == summary_of(its) for home, its in claims_of.items())

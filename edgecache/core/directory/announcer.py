@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from edgecache.core.directory.records import summary_of, withdrawal
+from edgecache.core.directory.records import withdrawal
+from edgecache.core.directory.shares import Holding, Shares
 from edgecache.core.vocabulary import LinkWanted, MachineName, TimerKey
 from edgecache.model.content import BlobInfo
 from edgecache.model.ids import BlobId, Digest, NodeId
@@ -31,17 +32,6 @@ _TOLD_MAX = 8
 
 
 @dataclass(slots=True)
-class Holding:
-    """A blob of which we hold something."""
-
-    info: BlobInfo
-    held: int
-    homes: list[tuple[float, NodeId]]
-    """Score and node, best first; we may be among them."""
-    told: dict[NodeId, None] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class _Absence:
     """A home that could not be reached."""
 
@@ -55,6 +45,7 @@ class Announcer:
     def __init__(self, around: Neighbourhood, config: DirectoryConfig, cost: SearchCost, rng: Random) -> None:
         self._around, self._config, self._cost, self._rng = around, config, cost, rng
         self._holdings: dict[BlobId, Holding] = {}
+        self._shares = Shares(around.me.node)
         self._by_sha256: dict[Digest, dict[BlobId, None]] = {}
         self._news: dict[BlobId, None] = {}
         self._moved: dict[BlobId, None] = {}
@@ -95,13 +86,14 @@ class Announcer:
             return
         new = holding is None
         if holding is None:
-            homes = self._around.ranking.best(info.blob, self._config.homes)
-            holding = self._holdings[info.blob] = Holding(info, held, homes)
+            holding = self._holdings[info.blob] = Holding(info, held)
+            self._shares.move(holding, self._around.ranking.best(info.blob, self._config.homes))
             self._by_sha256.setdefault(info.sha256, {})[info.blob] = None
             self._refresh_later(now, out)
         elif holding.held == held:
             return
         holding.held = held
+        self._shares.changed(holding)
         self._news[info.blob] = None
         soon = new or held >= info.chunks
         self._flush_by(now + (self._config.announce_delay if soon else self._config.progress_delay), out)
@@ -120,6 +112,7 @@ class Announcer:
             if not self._pending[home]:
                 del self._pending[home]
         present = dict.fromkeys(node for _, node in holding.homes)  # they may know of it from an earlier boot
+        self._shares.move(holding, [])
         for home in holding.told | present:
             if home != self._around.me.node:
                 self._pending.setdefault(home, {})[blob] = holding.info.chunks
@@ -136,7 +129,7 @@ class Announcer:
         """A node in the ranking has another weight."""
         for blob, holding in self._holdings.items():
             if any(home == node for _, home in holding.homes):
-                holding.homes = self._around.ranking.best(blob, self._config.homes)
+                self._shares.move(holding, self._around.ranking.best(blob, self._config.homes))
                 self._moved[blob] = None
             else:
                 self._enter(blob, holding, node)
@@ -145,7 +138,7 @@ class Announcer:
     def _enter(self, blob: BlobId, holding: Holding, node: NodeId) -> None:
         count, scored = self._config.homes, self._around.ranking.scored(blob, node)
         if len(holding.homes) < count or scored > holding.homes[-1]:
-            holding.homes = sorted([*holding.homes, scored], reverse=True)[:count]
+            self._shares.move(holding, sorted([*holding.homes, scored], reverse=True)[:count])
             self._moved[blob] = None
 
     def left(self, node: NodeId, now: Instant, out: Outbox) -> None:
@@ -154,7 +147,7 @@ class Announcer:
         for blob, holding in self._holdings.items():
             holding.told.pop(node, None)
             if any(home == node for _, home in holding.homes):
-                holding.homes = self._around.ranking.best(blob, self._config.homes)
+                self._shares.move(holding, self._around.ranking.best(blob, self._config.homes))
                 self._moved[blob] = None
         self._rehome_later(now, out)
 
@@ -194,7 +187,7 @@ class Announcer:
     def refresh(self, now: Instant, out: Outbox) -> None:
         """Repeat everything, so that records do not lapse."""
         self._refreshing = False
-        for home in self._homes():
+        for home in self._shares.counts():
             self._repeats[home] = None
         self._refresh_later(now, out)
         self.flush(now, out)
@@ -202,7 +195,7 @@ class Announcer:
     def refresh_interval(self) -> float:
         """Seconds between repetitions: what one costs, at the rate that may be spent on it."""
         config, cost = self._config, 0
-        for home, copies in self._homes().items():
+        for home, copies in self._shares.counts().items():
             cost += config.summary_bytes if self._around.batching(home) else copies * config.claim_bytes
             if not self._around.linked(home):
                 cost += config.link_bytes
@@ -212,15 +205,6 @@ class Announcer:
         if self._holdings and not self._refreshing:
             self._refreshing = True
             out.timer(REFRESH, now + self.refresh_interval() * (0.9 + 0.2 * self._rng.random()))
-
-    def _homes(self) -> dict[NodeId, int]:
-        """Other nodes that are homes of what we hold, and of how much of it."""
-        found: dict[NodeId, int] = {}
-        for holding in self._holdings.values():
-            for _, home in holding.homes:
-                found[home] = found.get(home, 0) + 1
-        found.pop(self._around.me.node, None)
-        return found
 
     def say_again(self, home: NodeId, now: Instant, out: Outbox) -> None:
         """A home has not what the summary says: tell it everything, once for each summary."""
@@ -319,9 +303,8 @@ class Announcer:
         return home in self._pending or home in self._repeats
 
     def _summarise(self, home: NodeId, out: Outbox) -> None:
-        told = [holding for holding in self._holdings.values() if any(node == home for _, node in holding.homes)]
         self._summarised[home] = None
-        out.send(home, Announce((), summary_of(self._claim(one.info.blob, one.info.chunks) for one in told)))
+        out.send(home, Announce((), self._shares.summary(home)))
         self._cost.announcements += 1
 
     def _note_told(self, holding: Holding, home: NodeId) -> None:
