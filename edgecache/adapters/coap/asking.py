@@ -12,7 +12,6 @@ from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.exchange import Exchange
 from edgecache.adapters.coap.framing import CONTENT_OCTETS, Code, Frame, Option
 from edgecache.adapters.coap.greeting import diagnostic
-from edgecache.adapters.coap.sendqueue import Outgoing
 from edgecache.adapters.coap.switchboard import Switchboard
 from edgecache.adapters.coap.units import BLOCK_BYTES, SZX_BERT, block_option
 from edgecache.model.content import CHUNK_BYTES
@@ -72,7 +71,7 @@ class Asker:
         connection = self._to(peer)
         token, coming = connection.questions.ask()
         try:
-            connection.stream.send(Outgoing(f.head(Code.GET, token, options, 0), b""))
+            connection.say(f.head(Code.GET, token, options, 0))
             async with asyncio.timeout(timeout):
                 answer = await coming
         except TimeoutError as cause:

@@ -109,7 +109,11 @@ class Exchange(interfaces.TokenInterface):
                 return
             message.opt.no_response = None
         payload = message.payload
-        connection.stream.send(Outgoing(f.head(code, token, message.opt.encode(), len(payload)), payload, sent))
+        head = f.head(code, token, message.opt.encode(), len(payload))
+        if request:
+            connection.say(head, payload)
+        else:
+            connection.stream.send(Outgoing(head, payload, sent))
 
     async def fill_or_recognize_remote(self, message: Message) -> bool:
         """Only remotes that `endpoint` gave out; nothing is dialled by URI."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.framing import Code, head
 from edgecache.model.content import CHUNK_BYTES
-from edgecache.model.ids import sha256
+from edgecache.model.errors import TimedOut, Unreachable
+from edgecache.model.ids import NodeId, sha256
 from edgecache.model.peer import Limits
 from edgecache.wire.messages import Entry, Gossip, Hello, StatePush, StateSummary
 from tests.integration.coap.mesh import BLOB, CHUNK, Mesh, Node, in_mesh, with_hello
@@ -116,6 +118,34 @@ async def test_a_peer_that_takes_no_control_is_dropped(mesh: Mesh) -> None:
     await peer.close()
     assert node.handler.closed[0][3] == "does not take what we send"
     assert "link-slow" in node.log.causes()
+
+
+async def ask_until_dropped(mesh: Mesh, ask: Callable[[Node, NodeId], Awaitable[object]]) -> None:
+    """Ask a peer that reads nothing, again and again, as somebody does whose every request times out."""
+    node = await mesh.node(bounds=LinkBounds(control_queue_bytes=100_000))
+    peer = await slow_reader(mesh, node)
+    raw = connection_of(node).peer
+    assert raw is not None
+    asked = 0
+    while not node.handler.closed and asked < 12_000:
+        failed = await asyncio.gather(*(ask(node, raw) for _ in range(200)), return_exceptions=True)
+        assert all(isinstance(error, TimedOut | Unreachable) for error in failed)
+        asked += len(failed)
+    await peer.close()
+    assert node.handler.closed
+    assert node.handler.closed[0][3] == "does not take what we send"
+
+
+@in_mesh
+async def test_a_peer_that_takes_no_requests_for_chunks_is_dropped(mesh: Mesh) -> None:
+    await ask_until_dropped(
+        mesh, lambda node, peer: node.links.fetch_unit(peer, BLOB, 0, DIGEST, 0, CHUNK_BYTES, timeout=0.01)
+    )
+
+
+@in_mesh
+async def test_a_peer_that_takes_no_requests_for_manifests_is_dropped(mesh: Mesh) -> None:
+    await ask_until_dropped(mesh, lambda node, peer: node.links.fetch_manifest(peer, BLOB, None, timeout=0.01))
 
 
 @in_mesh

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import socket
 import time
 
@@ -32,10 +31,15 @@ from tests.integration.coap.leafworld import (
     with_leaves,
 )
 from tests.integration.coap.mesh import Log
-
-pytestmark = pytest.mark.skipif(shutil.which(CLIENT) is None, reason="libcoap3-bin is not installed")
+from tests.lab.tools import require_tool
 
 READING = f"/reading/{NODE}/room/temperature"
+
+
+@pytest.fixture(autouse=True)
+def coap_client() -> None:
+    """libcoap's command, which all but a few of these tests ask with."""
+    require_tool(CLIENT)
 
 
 @with_leaves
