@@ -190,8 +190,12 @@ def wanted_of(lines: Iterable[str]) -> list[Wanted]:
     return found
 
 
-def _require_places(wanted: Sequence[Wanted]) -> None:
-    """Each blob has a file of its own, and no file stands where another needs a directory; raises UsageError."""
+def _require_places(wanted: Sequence[Wanted], directory: Path) -> None:
+    """Each blob has a file of its own in the directory, and none stands where another needs one; raises UsageError.
+
+    The directory may be a link. Names in a list may be a stranger's: what would follow a link inside is refused, as
+    `..` is.
+    """
     names: dict[Path, str] = {}
     for one in wanted:
         if names.setdefault(Path(one.file), one.name) != one.name:
@@ -199,6 +203,11 @@ def _require_places(wanted: Sequence[Wanted]) -> None:
     for one in wanted:
         if any(parent in names for parent in Path(one.file).parents):
             raise UsageError(f"{one.file} would lie in a directory that is another blob's file", hint="rename one")
+        path = directory / one.file
+        if not path.parent.resolve().is_relative_to(directory.resolve()):
+            raise UsageError(f"{one.file} leads out of the directory by a link", hint="name files without it")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is no plain file", hint="call the blob something else in the list")
 
 
 def get_many(
@@ -211,7 +220,7 @@ def get_many(
 
     target = Path(directory) if directory is not None else None
     if target is not None:
-        _require_places(wanted)
+        _require_places(wanted, target)
         target.mkdir(parents=True, exist_ok=True)
     failed: list[EdgecacheError] = []
     with ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -195,7 +196,11 @@ def _remark(progress: dict[str, Any]) -> str:
 
 
 def _write(content: Iterator[bytes], target: Path | None) -> None:
-    """To standard output, or to a file that appears under its name only when it is whole."""
+    """To standard output, or to a file that appears under its name only when it is whole.
+
+    Written with the rights of the user's own process: the agent is never told a path. What others put in the way in a
+    directory that they can write to as well is not followed.
+    """
     if target is None:
         for part in content:
             sys.stdout.buffer.write(part)
@@ -205,9 +210,10 @@ def _write(content: Iterator[bytes], target: Path | None) -> None:
         with target.open("wb") as stream:
             stream.writelines(content)
         return
-    temporary = target.with_name(f".edgecache-{os.getpid()}.part")
+    temporary = target.with_name(f".edgecache-{secrets.token_hex(8)}.part")
+    stream = temporary.open("xb")
     try:
-        with temporary.open("wb") as stream:
+        with stream:
             stream.writelines(content)
         temporary.replace(target)
     except BaseException:

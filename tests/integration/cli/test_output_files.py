@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,33 @@ def test_a_link_keeps_leading_to_its_file(tmp_path: Path) -> None:
     _write(iter(PARTS), _target(str(tmp_path / "link")))
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"one two three"
+
+
+def test_a_directory_that_is_a_link_is_as_good_as_any(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    _write(iter(PARTS), _target(str(tmp_path / "link/film")))
+    assert (tmp_path / "real/film").read_bytes() == b"one two three"
+
+
+def test_what_somebody_put_in_the_way_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a directory that others can write to; that the name cannot be guessed is the first hurdle."""
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "guessed")
+    (tmp_path / "precious").write_bytes(b"old")
+    (tmp_path / ".edgecache-guessed.part").symlink_to("precious")
+    with pytest.raises(FileExistsError):
+        _write(iter(PARTS), tmp_path / "film")
+    assert (tmp_path / "precious").read_bytes() == b"old"
+    assert (tmp_path / ".edgecache-guessed.part").is_symlink()
+
+
+def test_a_new_file_is_as_open_as_the_user_wants_his_files(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        _write(iter(PARTS), tmp_path / "film")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "film").stat().st_mode) == 0o640
 
 
 def test_a_device_stays_a_device() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecache.cli.batches import Wanted, files_of, get_many, listed, wanted_of
+from edgecache.cli.batches import Wanted, _require_places, files_of, get_many, listed, wanted_of
 from edgecache.cli.command import Session
 from edgecache.model.errors import NotFound, UsageError
 
@@ -82,3 +82,24 @@ def test_no_file_takes_the_place_of_another(tmp_path: Path, files: tuple[str, st
 def test_no_line_leads_out_of_the_directory(file: str) -> None:
     with pytest.raises(UsageError, match=r"leads out"):
         wanted_of([f"{ID}  {file}"])
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [("away/x", "leads out"), ("inner/up/x", "leads out"), ("pipe", "no plain file"), ("inner", "no plain file")],
+)
+def test_links_and_pipes_in_the_directory_are_not_for_the_names_of_a_list(tmp_path: Path, file: str, says: str) -> None:
+    out = tmp_path / "out"
+    (out / "inner").mkdir(parents=True)
+    (out / "away").symlink_to("/nowhere")
+    (out / "inner/up").symlink_to("../..")
+    os.mkfifo(out / "pipe")
+    with pytest.raises(UsageError, match=says):
+        get_many(Session(), wanted_of([f"{ID}  {file}"]), str(out), lambda content, path: None)
+
+
+def test_the_directory_itself_and_links_that_stay_in_it_are_as_good_as_any(tmp_path: Path) -> None:
+    (tmp_path / "real/inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real/near").symlink_to("inner")
+    _require_places(wanted_of([f"{ID}  near/x", f"{ID}  new/y"]), tmp_path / "link")
