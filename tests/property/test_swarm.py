@@ -216,6 +216,8 @@ def test_serving_answers_each_unit_once_and_within_its_bounds(seed: int, rate: i
         assert all(units[one].size <= CHUNK_BYTES for one in granted)
         assert of(Misbehaved, out.notices) == [] or units[RequestId(number)].size in (0, 10**9)
         assert serving.queued == len(waiting)
+        for asker in serving._askers.values():
+            assert asker.waiting == len(list(asker.units())) == len([u for u in waiting if units[u].peer == asker.node])
         assert serving.in_progress == len(granted) <= config.slots
         assert serving.bytes_in_progress == sum(units[one].size for one in granted) <= config.bytes_max
         for number_of in range(1, 6):

@@ -22,6 +22,10 @@ from edgecache.sim.scenario import Scenario, perform
 from edgecache.sim.workload import everybody_has_what_they_want, fetch, join, publish
 
 CHUNKS = 512
+EVENTS_MAX = 6.0
+"""That the cores may handle for each chunk, both ends together."""
+MICROSECONDS_MAX = 100.0
+"""Of all cores for each chunk."""
 GIGABIT = Profile(uplink=125e6, downlink=125e6)
 
 
@@ -37,6 +41,12 @@ class Cost:
         """A happening: count from now on."""
         for device in mesh.devices:
             self._wrap(device.core)
+
+    @property
+    def calls(self) -> int:
+        """That the profile has counted; of Python functions only, and then the same in each run, if it was made so."""
+        assert self.profile is not None
+        return sum(entry.callcount for entry in self.profile.getstats())
 
     def _wrap(self, core: object) -> None:
         handle = core.handle  # type: ignore[attr-defined]
@@ -55,9 +65,9 @@ class Cost:
         core.handle = counted  # type: ignore[attr-defined]
 
 
-def single(cost: Cost, devices: int = 2) -> int:
-    """One blob from one to all others; returns the chunks that were fetched."""
-    size = CHUNKS * CHUNK_BYTES
+def single(cost: Cost, devices: int = 2, count: int = CHUNKS) -> int:
+    """One blob of `count` chunks from one to all others; returns the chunks that were fetched."""
+    size = count * CHUNK_BYTES
     scenario = Scenario(
         "single",
         devices,
@@ -73,23 +83,26 @@ def single(cost: Cost, devices: int = 2) -> int:
         profile=lambda _: GIGABIT,
     )
     perform(scenario, 1, strict=False)
-    return CHUNKS * (devices - 1)
+    return count * (devices - 1)
 
 
 def main() -> None:
-    """Print both."""
-    for devices in (2, 8):
+    """Print both beside what they may be, and where the time goes."""
+    for devices, count in ((2, CHUNKS), (8, CHUNKS), (24, 64)):
         plain = Cost()
-        chunks = single(plain, devices)
-        per_chunk = ", ".join(f"{name} {count / chunks:.2f}" for name, count in plain.events.most_common(8))
+        chunks = single(plain, devices, count)
+        per_chunk = ", ".join(f"{name} {number / chunks:.2f}" for name, number in plain.events.most_common(8))
         sys.stdout.write(
-            f"{devices} nodes: {plain.events.total() / chunks:.2f} events, {plain.seconds / chunks * 1e6:.0f} us "
+            f"{devices} nodes, {count} chunks: {plain.events.total() / chunks:.2f} events (at most {EVENTS_MAX:g}), "
+            f"{plain.seconds / chunks * 1e6:.0f} us (at most {MICROSECONDS_MAX:g}) "
             f"for each chunk that was fetched, at both ends together ({per_chunk})\n"
         )
-    profiled = Cost(profile=cProfile.Profile())
-    single(profiled)
-    assert profiled.profile is not None
-    pstats.Stats(profiled.profile, stream=sys.stdout).strip_dirs().sort_stats("tottime").print_stats(20)
+    for devices in (2, 8):
+        profiled = Cost(profile=cProfile.Profile())
+        single(profiled, devices)
+        assert profiled.profile is not None
+        sys.stdout.write(f"\n{devices} nodes:\n")
+        pstats.Stats(profiled.profile, stream=sys.stdout).strip_dirs().sort_stats("tottime").print_stats(20)
 
 
 if __name__ == "__main__":

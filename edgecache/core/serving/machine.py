@@ -118,7 +118,7 @@ class Serving:
     # ---- events
 
     def handle(self, event: Event | Notice | MapChanged, now: Instant, out: Outbox) -> None:
-        """Take one event, then grant what may be granted now."""
+        """Take one event, then grant what may be granted now: nothing more when only a weight has changed."""
         self._now = now
         match event:
             case UnitAsked():
@@ -134,6 +134,7 @@ class Serving:
                 self._drop(event.request, now)
             case ChunkReceived():
                 self._ledger.gave(event.peer, event.size, now)
+                return
             case UploadPaced():
                 self._pace(event.peer, event.rate, now)
             case QuietChanged():
@@ -232,7 +233,7 @@ class Serving:
 
     def _grant(self, now: Instant, out: Outbox) -> None:
         config = self._config
-        while self._turns and len(self._granted) < config.slots:
+        while self._queued and len(self._granted) < config.slots:
             if wait := self._tokens.wait(now):
                 self._wake(now + wait, out)
                 return
@@ -264,8 +265,7 @@ class Serving:
         most = config.asker_bytes if self._bytes < config.bytes_max // 2 else CHUNK_BYTES
         if asker.bytes + size > most or asker.granted >= config.asker_units:
             return False
-        pace = self._paces.get(asker.node)
-        return pace is None or not pace.wait(self._now)
+        return asker.node not in self._paces or not self._paces[asker.node].wait(self._now)
 
     def _wake(self, at: Instant, out: Outbox) -> None:
         """Come back then, or before."""
@@ -275,6 +275,8 @@ class Serving:
 
     def _wake_paced(self, now: Instant, out: Outbox) -> None:
         """Come back when the first link that yields may send more."""
+        if not self._paces:
+            return
         waits = [
             wait for node, asker in self._askers.items()
             if asker.waiting and (pace := self._paces.get(node)) is not None and (wait := pace.wait(now))

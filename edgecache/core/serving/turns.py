@@ -19,6 +19,9 @@ from edgecache.model.ids import NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.priority import Priority
 
+_CLASSES = tuple(Priority)
+"""The most urgent first."""
+
 
 @dataclass(slots=True, eq=False)
 class Line:
@@ -40,11 +43,8 @@ class Asker:
     bytes: int = 0
     """Of what is granted."""
     used: Instant = 0.0
-
-    @property
-    def waiting(self) -> int:
-        """Units that wait."""
-        return sum(len(line.units) for line in self.lines.values())
+    waiting: int = 0
+    """Units in its lines; `Turns` counts them."""
 
     def units(self) -> Iterator[UnitAsked]:
         """All that wait, the most urgent class first."""
@@ -72,11 +72,13 @@ class Turns:
         if not line.units:
             self._rings[unit.priority].append(line)
         line.units.append(unit)
+        asker.waiting += 1
 
     def remove(self, asker: Asker, unit: UnitAsked) -> None:
         """A unit waits no more."""
         line = asker.lines[unit.priority]
         line.units.remove(unit)
+        asker.waiting -= 1
         self._leave_if_empty(unit.priority, line)
 
     def next(self, fits: Callable[[Asker, int], bool]) -> UnitAsked | None:
@@ -91,19 +93,19 @@ class Turns:
         """That unit is served."""
         line = asker.lines[unit.priority]
         line.units.popleft()
+        asker.waiting -= 1
         line.deficit -= unit.size
         self._earned[unit.priority] = max(0.0, self._earned[unit.priority] - unit.size)
-        for lower in Priority:
-            if lower > unit.priority and self._rings[lower]:
+        for lower in _CLASSES[unit.priority + 1 :]:
+            if self._rings[lower]:
                 earned = self._earned[lower] + unit.size * self._config.lower_share
                 self._earned[lower] = min(earned, 2.0 * CHUNK_BYTES)
         self._leave_if_empty(unit.priority, line)
 
-    def _order(self) -> Iterator[Priority]:
+    def _order(self) -> list[Priority]:
         """Classes that wait: those that have earned it, then by urgency."""
-        waiting = [priority for priority in Priority if self._rings[priority]]
-        yield from (priority for priority in waiting[1:] if self._earned[priority] >= CHUNK_BYTES)
-        yield from waiting
+        waiting = [priority for priority in _CLASSES if self._rings[priority]]
+        return [priority for priority in waiting[1:] if self._earned[priority] >= CHUNK_BYTES] + waiting
 
     def _turn(self, ring: deque[Line], fits: Callable[[Asker, int], bool]) -> Line | None:
         full = 0

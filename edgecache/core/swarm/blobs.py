@@ -11,6 +11,7 @@ from edgecache.core.swarm.picker import Picker, share_out
 from edgecache.core.swarm.scoring import Goodput, Neighbour, Peer
 from edgecache.core.vocabulary import Identity, RequestId
 from edgecache.model.content import CHUNK_BYTES, BlobInfo
+from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.priority import Priority
@@ -173,7 +174,7 @@ class Blob:
     @property
     def listeners(self) -> int:
         """Neighbours that want to hear what we get."""
-        return sum(1 for neighbour in self.neighbours.values() if neighbour.wanting)
+        return sum([neighbour.wanting for neighbour in self.neighbours.values()])
 
     @property
     def wants(self) -> bool:
@@ -219,19 +220,17 @@ class Blob:
         nothing up for longer.
         """
         assert self.fetch is not None
-        size = (among.bit_length() + 7) // 8
-        asked, bits = among.to_bytes(size, "little"), bytearray(size)  # as a shift of a large integer copies all of it
+        left: list[int] = []
         oldest, left_at = NEVER, self.fetch.left_at
         for neighbour in self.neighbours.values():
-            if neighbour.coming and neighbour.peer.tier < 2:
-                for index, at in neighbour.coming.items():
-                    byte, bit = index >> 3, 1 << (index & 7)
-                    if at + patience > now and byte < size and asked[byte] & bit:
+            if neighbour.peer.tier < 2:
+                for index, at in neighbour.coming.among(among):
+                    if at + patience > now:
                         since = left_at.setdefault(index, at)
                         if since + patience > now:
-                            bits[byte] |= bit
+                            left.append(index)
                             oldest = min(oldest, since)
-        return int.from_bytes(bits, "little"), oldest
+        return HaveSet.of(left).bits, oldest
 
     def soon_back(self, patience: float, now: Instant) -> int:
         """What neighbours of this site have that rest, but are back within `patience` seconds since they first failed:
@@ -247,7 +246,7 @@ class Blob:
 
     def asked_of(self) -> int:
         """Peers that something of it is asked of at this moment."""
-        return sum(1 for n in self.neighbours.values() if n.requests)
+        return sum([n.requests > 0 for n in self.neighbours.values()])
 
 
 def pages_here(info: BlobInfo, have: int, count: int) -> int:

@@ -13,6 +13,7 @@ from edgecache.core.swarm.blobs import NEVER, Blob, ChunkRequest, Fetch, Phase, 
 from edgecache.core.swarm.crossing import Crossing
 from edgecache.core.swarm.hedging import Hedging
 from edgecache.core.swarm.manifests import CORRUPT_WEIGHT, bar
+from edgecache.core.swarm.offer import Offer, rested
 from edgecache.core.swarm.picker import Picker
 from edgecache.core.swarm.scoring import Neighbour, choose
 from edgecache.core.swarm.turns import Turns
@@ -48,6 +49,9 @@ class Chunks:
         self._turns = Turns()
         self._hedging = Hedging(state)
         self._crossing = Crossing(config)
+        self.full = False
+        """When windows were last filled no room was left: as long as nothing ends or changes its pace, or somebody new
+        has something, nothing can be asked for."""
 
     def limited(self, now: Instant) -> float:
         """Seconds until the rate limit allows another chunk."""
@@ -59,13 +63,16 @@ class Chunks:
         """Fill the windows: the most urgent class first, one chunk of each of its fetches in turn."""
         hungry = [blob for blob in self._state.fetching.values() if blob.fetch and blob.fetch.phase is Phase.FETCHING]
         groups = self._turns.groups(hungry, quiet=self._state.quiet)
+        self.full = True
         for blob in self._turns.neglected(groups):
-            if self.may_ask(now) and self._start_one(blob, now, out):
+            offer = self._offer(blob, now)
+            if offer is not None and self._start_one(offer, now, out):
                 break
         for group in groups:
-            able = group
-            while able and self.may_ask(now):
-                able = [blob for blob in able if self.may_ask(now) and self._start_one(blob, now, out)]
+            offers = (self._offer(blob, now) for blob in group)
+            able = [offer for offer in offers if offer is not None and self._start_one(offer, now, out)]
+            while able:
+                able = [offer for offer in able if self._lasts(offer, now) and self._start_one(offer, now, out)]
 
     def may_ask(self, now: Instant) -> bool:
         """Whether the limits of rate and memory allow to ask for content at this moment."""
@@ -76,65 +83,60 @@ class Chunks:
             return False
         return True
 
-    def _start_one(self, blob: Blob, now: Instant, out: Outbox) -> bool:
-        """Ask for one chunk of a blob, if there is one to ask for and somebody with room for it."""
+    def _offer(self, blob: Blob, now: Instant) -> Offer | None:
+        """What the neighbours offer to a fetch; None when nothing can be asked of any of them at this moment."""
         fetch = blob.fetch
-        assert fetch is not None
-        picker = fetch.picker
-        assert picker is not None
-        usable = []
-        for neighbour in blob.neighbours.values():
-            if neighbour.have:
-                resting_until = neighbour.peer.resting_until(fetch.priority)
-                if now < resting_until:
-                    self._state.wake_at(resting_until)
-                else:
-                    usable.append(neighbour)
-        handling = self._state.handling
-        ready = [n for n in usable if n.peer.has_room(handling) and self._crossing.has_room(n.peer, handling)]
-        if not ready:
-            return False
-        if picker.todo:
-            found = self._select(fetch, picker, usable, ready, now)
-            if found is not None:
-                self._ask(fetch, picker, *found, now, out)
-                return True
-        again = self._hedging.choose(fetch, picker, ready, now)
-        if again is not None:
-            self._ask(fetch, picker, *again, now, out)
-        return again is not None
+        if fetch is None or fetch.picker is None or not self.may_ask(now):
+            return None
+        usable = rested(blob, fetch, self._state, now)
+        ready = self._with_room(usable)
+        return Offer(blob, fetch, fetch.picker, usable, ready) if ready else None
 
-    def _select(
-        self, fetch: Fetch, picker: Picker, usable: list[Neighbour], ready: list[Neighbour], now: Instant
-    ) -> tuple[int, Neighbour] | None:
+    def _lasts(self, offer: Offer, now: Instant) -> bool:
+        """Whether something of an offer is left after what was asked since."""
+        offer.ready = self._with_room(offer.ready) if self.may_ask(now) else []
+        return bool(offer.ready)
+
+    def _with_room(self, neighbours: list[Neighbour]) -> list[Neighbour]:
+        handling, crossing = self._state.handling, self._crossing
+        return [n for n in neighbours if n.peer.has_room(handling) and crossing.has_room(n.peer, handling)]
+
+    def _start_one(self, offer: Offer, now: Instant, out: Outbox) -> bool:
+        """Ask for one chunk, if there is one to ask of those who are ready."""
+        found = self._select(offer, now) if offer.picker.todo else None
+        if found is None:
+            found = self._hedging.choose(offer.fetch, offer.picker, offer.ready, now)
+        if found is None:
+            self.full = False
+            return False
+        self._ask(offer.fetch, offer.picker, *found, now, out)
+        return True
+
+    def _select(self, offer: Offer, now: Instant) -> tuple[int, Neighbour] | None:
         """A chunk and whom to ask for it: the nearest tier that has something that no nearer one holds."""
-        config, rng = self._state.config, self._state.rng
-        nearer = among_us = 0
-        tiers: dict[int, list[Neighbour]] = {}
-        for neighbour in usable:
-            tiers.setdefault(neighbour.peer.tier, []).append(neighbour)
-            if neighbour.fellow:
-                among_us |= neighbour.have
-        bias = config.whole_bias if picker.missing & ~among_us else 1.0
-        for tier in sorted(tiers):
-            if tiers[tier][0].peer.elsewhere:
-                nearer |= self._state.blobs[picker.info.blob].soon_back(config.crossing_patience, now)
-            here = ready if len(tiers) == 1 else [neighbour for neighbour in ready if neighbour.peer.tier == tier]
-            index = self._pick(fetch, picker, here, tiers[tier], nearer, among_us, bias, now) if here else None
+        config, ready = self._state.config, offer.ready
+        among_us, tiers = offer.among_us, offer.tiers
+        bias = config.whole_bias if offer.picker.missing & ~among_us else 1.0
+        nearer = 0
+        for tier in tiers:
+            if tier[0].peer.elsewhere:
+                nearer |= offer.blob.soon_back(config.crossing_patience, now)
+            here = ready if len(tiers) == 1 else [n for n in ready if n.peer.tier == tier[0].peer.tier]
+            index = self._pick(offer, here, tier, nearer, bias, now) if here else None
             if index is not None:
-                holders = [neighbour for neighbour in here if neighbour.have >> index & 1]
-                return index, choose(holders, CHUNK_BYTES, bias, rng, config.exploration)
-            for neighbour in tiers[tier]:
+                holders = here if len(here) == 1 else [n for n in here if n.have >> index & 1]
+                return index, choose(holders, CHUNK_BYTES, bias, self._state.rng, config.exploration)
+            for neighbour in tier:
                 nearer |= neighbour.have
         return None
 
     def _pick(
-        self, fetch: Fetch, picker: Picker, ready: list[Neighbour], usable: list[Neighbour],
-        nearer: int, among_us: int, bias: float, now: Instant,
+        self, offer: Offer, ready: list[Neighbour], usable: list[Neighbour], nearer: int, bias: float, now: Instant
     ) -> int | None:
         """A chunk that one tier has: first what no leecher has, from whoever has it; then what leechers have, from
         them, and from others only what leechers without room will not have delivered about as soon."""
         config, rng = self._state.config, self._state.rng
+        picker, among_us = offer.picker, offer.among_us
         ours = others = spared = 0
         soonest = first = NEVER
         for neighbour in ready:
@@ -149,7 +151,7 @@ class Chunks:
             return picker.pick(ours & ~nearer, rng, config.random_first)
         least = config.crossing_patience if ready[0].peer.elsewhere else 0.0
         patience = min(max(config.left_patience * (first + config.delta_delay), least), config.timeout_max)
-        if (scarce := others & ~among_us) and (unclaimed := self._unclaimed(fetch, picker, scarce, patience, now)):
+        if (scarce := others & ~among_us) and (unclaimed := self._unclaimed(offer, scarce, patience, now)):
             index = picker.own(unclaimed)
             return picker.pick_for_others(unclaimed, rng) if index is None else index
         for neighbour in usable:
@@ -157,12 +159,13 @@ class Chunks:
                 spared |= neighbour.have
         return picker.pick((ours & ~nearer) | (others & among_us & ~spared), rng, config.random_first)
 
-    def _unclaimed(self, fetch: Fetch, picker: Picker, scarce: int, patience: float, now: Instant) -> int:
+    def _unclaimed(self, offer: Offer, scarce: int, patience: float, now: Instant) -> int:
         """Of chunks that no leecher has: all but those that one has under way; these too, when they do not come."""
+        fetch = offer.fetch
         fetch.patience = patience
-        fetch.left, since = self._state.blobs[picker.info.blob].coming(scarce, fetch.patience, now)
+        fetch.left, since = offer.blob.coming(scarce, patience, now)
         if fetch.left == scarce:
-            self._state.wake_at(since + fetch.patience)
+            self._state.wake_at(since + patience)
         return scarce & ~fetch.left
 
     def _ask(

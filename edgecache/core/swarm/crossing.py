@@ -25,7 +25,7 @@ class Crossing:
 
     def has_room(self, peer: Peer, handling: float) -> bool:
         """Whether one more chunk may be asked of this peer, as far as borders go."""
-        if not peer.elsewhere or not self._requests:
+        if not self._requests or not peer.elsewhere:
             return True
         config = self._config
         if not self._goodput.measured:

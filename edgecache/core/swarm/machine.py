@@ -141,11 +141,17 @@ class Swarm:
         """Take one event or notice, then ask for whatever may be asked for now."""
         match event:
             case MessageReceived(peer, Have() as message):
-                self._have(peer, message, now, out)
+                had = self._have(peer, message, now, out)
+                self._settle(now, out, ask=not (had and self._chunks.full))
+                return
             case ChunkStored():
                 self._chunk_stored(event, now, out)
             case ChunkProgress():
                 self._chunks.progress(event, now)
+            case UnitAsked():
+                if (blob := self._state.blobs.get(event.blob)) is not None and blob.complete:
+                    self._talk.asked(blob, event.index, now, out)
+                return
             case TimerFired():
                 self._timer(event.key, now, out)
             case ChunkFailed() | ManifestFailed() | ManifestStored():
@@ -178,16 +184,13 @@ class Swarm:
                 self._manifests.whole(event, now, out)
             case BlobGone():
                 self._gone(event, now, out)
-            case UnitAsked():
-                if (blob := self._state.blobs.get(event.blob)) is not None and blob.complete:
-                    self._talk.asked(blob, event.index, now, out)
             case QuietChanged():
                 self._state.quiet = event.until is not None
             case _:
                 pass
 
-    def _settle(self, now: Instant, out: Outbox) -> None:
-        """Fill windows, set the alarm for what must wait, report what changed."""
+    def _settle(self, now: Instant, out: Outbox, *, ask: bool = True) -> None:
+        """Fill windows, unless nothing can be asked for; set the alarm for what must wait, report what changed."""
         state = self._state
         if state.roomier:
             self._fetches.admit(now, out)
@@ -196,7 +199,8 @@ class Swarm:
             state.wake = NEVER
             for blob in state.fetching.values():
                 self._manifests.pump(blob, now, out)
-            self._chunks.pump(now, out)
+            if ask:
+                self._chunks.pump(now, out)
             for blob in state.fetching.values():
                 if blob.claiming:
                     self._talk.claim(blob, now, out)
@@ -271,9 +275,14 @@ class Swarm:
                 self._seeking.source_lost(blob, now, out)
                 self._state.touch(blob.blob)
 
-    def _have(self, sender: NodeId, message: Have, now: Instant, out: Outbox) -> None:
+    def _have(self, sender: NodeId, message: Have, now: Instant, out: Outbox) -> bool:
+        """Returns whether the sender had something of it before."""
+        blob = self._state.blobs.get(message.blob)
+        neighbour = blob.neighbours.get(sender) if blob is not None else None
+        had = neighbour is not None and neighbour.have != 0
         self._talk.received(sender, message, now, out)
         self._state.touch(message.blob)
+        return had
 
     # ---- what came of requests
 

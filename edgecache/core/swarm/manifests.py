@@ -46,8 +46,8 @@ class Manifests:
         if fetch.phase is Phase.SEEKING:
             if not fetch.manifests:
                 self._ask(blob, fetch, None, now, out)
-        elif fetch.phase is Phase.FETCHING and blob.info is not None and blob.pages.bit_count() < blob.info.pages:
-            for page in range(blob.info.pages):
+        elif fetch.phase is Phase.FETCHING and fetch.picker is not None and fetch.picker.covered != fetch.picker.all:
+            for page in range(fetch.picker.info.pages):
                 if len(fetch.manifests) >= self._state.config.pages_in_flight:
                     return
                 if not blob.pages >> page & 1 and page not in fetch.manifests:

@@ -46,6 +46,11 @@ def random_bit(bits: int, rng: Random) -> int:
     return nth_bit(bits, rng.randrange(bits.bit_count()))
 
 
+def lowest_bit(bits: int) -> int:
+    """Index of the lowest set bit; `bits` must not be 0."""
+    return (bits & -bits).bit_length() - 1
+
+
 def bit_indexes(bits: int, most: int) -> tuple[int, ...]:
     """The lowest `most` set bits."""
     out: list[int] = []
@@ -64,16 +69,13 @@ class Share:
     high: int
     first: int
 
-    def next(self, among: int, most: int) -> int:
-        """The next `most` chunks of `among` that this leecher would take, as bits."""
+    def next(self, among: int) -> int | None:
+        """The next chunk of `among` that this leecher would take, None when its part has none of them."""
         mine = among & ((1 << self.high) - (1 << self.low))
-        later = mine >> self.first << self.first
-        out = 0
-        for part in (later, mine ^ later):
-            for index in bit_indexes(part, most):
-                out |= 1 << index
-                most -= 1
-        return out
+        if not mine:
+            return None
+        later = mine >> self.first
+        return self.first + lowest_bit(later) if later else lowest_bit(mine)
 
 
 def share_out(count: int, leechers: Sequence[NodeId]) -> list[Share]:
@@ -199,12 +201,11 @@ class Picker:
         alone = len(self.shares) < 2
         if alone or self.have.bit_count() >= random_first:
             among = self.rarity.rarest(among)
-        return bit_indexes(among, 1)[0] if alone else random_bit(among, rng)
+        return lowest_bit(among) if alone else random_bit(among, rng)
 
     def own(self, among: int) -> int | None:
         """The next of `among` in our share, if there are others to share with."""
-        bits = self.shares[self.rank].next(among & self.todo, 1) if len(self.shares) > 1 else 0
-        return bits.bit_length() - 1 if bits else None
+        return self.shares[self.rank].next(among & self.todo) if len(self.shares) > 1 else None
 
     def pick_for_others(self, among: int, rng: Random) -> int | None:
         """One of `among` that is to be asked for, in our place among those who help."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edgecache.core.swarm.claims import Claims
 from edgecache.core.swarm.config import SwarmConfig
 from edgecache.core.swarm.lateness import Lateness
 from edgecache.model.content import CHUNK_BYTES, unit_bytes
@@ -113,12 +114,12 @@ class Peer:
     def window(self, handling: float) -> float:
         """Bytes that we may wait for before another chunk is asked for; `handling` seconds pass here after the last
         byte."""
-        if not self.goodput.measured:
+        goodput, config = self.goodput, self.config
+        if not goodput.measured:
             return CHUNK_BYTES
-        config = self.config
-        pipe = config.window_gain * self.goodput.rate * (self.rtt + config.window_slack + handling)
-        ahead = CHUNK_BYTES if self.tier >= 2 else CHUNK_BYTES / 2
-        return min(pipe + ahead, config.window_bytes_max)
+        pipe = config.window_gain * goodput.rate * (self.rtt + config.window_slack + handling)
+        window = pipe + (CHUNK_BYTES if self.tier >= 2 else CHUNK_BYTES / 2)
+        return window if window < config.window_bytes_max else config.window_bytes_max
 
     @property
     def elsewhere(self) -> bool:
@@ -135,7 +136,9 @@ class Peer:
 
     def has_room(self, handling: float) -> bool:
         """Whether one more chunk may be asked of it."""
-        return self.requests == 0 or (self.requests < self.slots and self.queued < self.window(handling))
+        if not self.requests:
+            return True
+        return self.requests < self.slots and self.queued < self.window(handling)
 
     def unit(self) -> int:
         """Size of the units in which it is asked for a chunk: a power of two."""
@@ -198,7 +201,7 @@ class Neighbour:
     """Its whole have-set has come over this link."""
     wanting: bool = False
     """It wants to hear what we get."""
-    coming: dict[int, Instant] = field(default_factory=dict)
+    coming: Claims = field(default_factory=Claims)
     """Chunks that, as it says, are under way to it, or if it holds all: from it to others; and since when."""
     told_at: Instant | None = None
     """When it last got our whole have-set."""

@@ -8,8 +8,6 @@ cross are not answered twice, and one that got lost with a link is answered when
 
 from __future__ import annotations
 
-from itertools import islice
-
 from edgecache.core.swarm.blobs import Blob, SwarmState
 from edgecache.core.swarm.scoring import Neighbour, Peer
 from edgecache.core.vocabulary import MachineName, Outbox, TimerKey
@@ -94,7 +92,7 @@ class Talk:
             if not neighbour.wanting or neighbour.told_at is None:
                 continue
             news = blob.fresh & ~neighbour.have
-            told = tuple(index for index in coming if not neighbour.have >> index & 1) if neighbour.fellow else ()
+            told = tuple([index for index in coming if not neighbour.have >> index & 1]) if neighbour.fellow else ()
             if news or (claiming and told):
                 out.send(neighbour.peer.node, Have(blob.blob, HaveSet(news), full=False, wanting=wants, coming=told))
         blob.fresh = 0
@@ -149,13 +147,11 @@ class Talk:
 
     def _learn_coming(self, neighbour: Neighbour, coming: tuple[int, ...], now: Instant) -> None:
         """A fellow says all that is under way to it; a complete holder what is newly asked of it."""
-        before = neighbour.coming
-        neighbour.coming = {index: before.get(index, now) for index in coming}
-        if not neighbour.wanting:
+        if neighbour.wanting:
+            neighbour.coming.replace(coming, now)
+        else:
             config = self._state.config
-            since, said = now - config.asked_memory, neighbour.coming
-            older = ((index, at) for index, at in before.items() if at > since and index not in said)
-            neighbour.coming = said | dict(islice(older, config.asked_max - len(said)))
+            neighbour.coming.add(coming, now, config.asked_memory, config.asked_max)
 
     def _tell(self, blob: Blob, neighbour: Neighbour, now: Instant, out: Outbox) -> None:
         neighbour.told_at = now
@@ -167,8 +163,8 @@ class Talk:
         if blob.fetch is None:
             return tuple(blob.asked)
         flights = blob.fetch.flights.items()
-        coming = (index for index, requests in flights if any(not r.neighbour.fellow for r in requests))
-        return tuple(islice(coming, COMING_MAX))
+        coming = [index for index, requests in flights if not all(r.neighbour.fellow for r in requests)]
+        return tuple(coming[:COMING_MAX])
 
     def _told_lately(self, neighbour: Neighbour, now: Instant) -> bool:
         return neighbour.told_at is not None and now - neighbour.told_at < self._state.config.have_repeat

@@ -30,5 +30,7 @@ class Turns:
     def neglected(groups: Sequence[Sequence[Blob]]) -> list[Blob]:
         """Fetches below the most urgent class when none of these has a chunk under way: one of them may ask for one
         first, so that nothing stands still."""
+        if len(groups) < 2:
+            return []
         lower = [blob for group in groups[1:] for blob in group]
         return [] if any(blob.fetch is not None and blob.fetch.flights for blob in lower) else lower

@@ -29,6 +29,22 @@ def check(swarm: Swarm) -> None:
         _check_blob(blob, state)
     flights = [r for blob in state.fetching.values() if blob.fetch for rs in blob.fetch.flights.values() for r in rs]
     assert sorted(request.request for request in flights) == sorted(state.chunks)
+    if swarm._chunks.full and not state.quiet and not config.download_rate:
+        _check_full(swarm)
+
+
+def _check_full(swarm: Swarm) -> None:
+    """What is remembered of the windows is what they say; not looked at are peers that rested, as that may be over."""
+    state = swarm._state
+    if state.inflight + CHUNK_BYTES > state.config.inflight_bytes_max:
+        return
+    for blob in state.fetching.values():
+        if blob.fetch is not None and blob.fetch.phase is Phase.FETCHING:
+            for neighbour in blob.neighbours.values():
+                peer = neighbour.peer
+                if neighbour.have and peer.cool_until == float("-inf"):
+                    room = peer.has_room(state.handling), swarm._chunks._crossing.has_room(peer, state.handling)
+                    assert not all(room)
 
 
 def _check_blob(blob: Blob, state: SwarmState) -> None:

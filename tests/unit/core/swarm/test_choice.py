@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 
 import pytest
@@ -151,14 +152,20 @@ def test_the_first_chunks_are_any() -> None:
     assert len(drawn) > 3
 
 
-def test_what_a_near_peer_has_is_never_asked_of_a_far_one() -> None:
+def near_and_far(near: Iterable[int] | None = None, *, window: int = 16) -> Desk:
+    """A fetch of TEN: peer 1 of our site has these chunks or all of them, peer 2 of another site has all."""
     desk = Desk()
-    desk.link(1, tier=0, window=1)
+    desk.link(1, tier=0, window=window)
     desk.link(2, tier=2)
     desk.give(FetchWanted(TEN.blob))
-    desk.have(1, TEN, range(8))
+    desk.have(1, TEN, near)
     desk.have(2, TEN)
     desk.manifest(TEN)
+    return desk
+
+
+def test_what_a_near_peer_has_is_never_asked_of_a_far_one() -> None:
+    desk = near_and_far(range(8), window=1)
     assert len(desk.asked_of(1)) == 1
     desk.store_all(TEN)
     far = [effect.index for effect in desk.heard(FetchChunk) if effect.peer == node_id(2)]
@@ -166,26 +173,14 @@ def test_what_a_near_peer_has_is_never_asked_of_a_far_one() -> None:
 
 
 def test_what_a_near_peer_has_that_rests_for_a_moment_is_not_worth_a_crossing() -> None:
-    desk = Desk()
-    desk.link(1, tier=0)
-    desk.link(2, tier=2)
-    desk.give(FetchWanted(TEN.blob))
-    desk.have(1, TEN)
-    desk.have(2, TEN)
-    desk.manifest(TEN)
+    desk = near_and_far()
     desk.fail(desk.open[min(desk.open)], FetchFailure.TIMEOUT)
     assert desk.finish(TEN)
     assert {effect.peer for effect in desk.heard(FetchChunk)} == {node_id(1)}
 
 
 def test_a_near_peer_that_is_left_alone_for_long_does_not_hold_up_the_far_one() -> None:
-    desk = Desk()
-    desk.link(1, tier=0)
-    desk.link(2, tier=2)
-    desk.give(FetchWanted(TEN.blob))
-    desk.have(1, TEN)
-    desk.have(2, TEN)
-    desk.manifest(TEN)
+    desk = near_and_far()
     assert not desk.asked_of(2)
     desk.fail(desk.open[min(desk.open)], FetchFailure.REFUSED, 30.0)
     assert desk.asked_of(2)
