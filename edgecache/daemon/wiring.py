@@ -112,12 +112,12 @@ def features(config: Config) -> frozenset[str]:
     return frozenset({SERVES_LAST} if config.limits.metered or config.power == "battery" else ())
 
 
-def open_store(config: Config) -> DiskStore:
-    """The store of this node; raises StoreBusy when another agent has it."""
+def open_store(config: Config, wall: Callable[[], float]) -> DiskStore:
+    """The store of this node, with times as `wall` tells them; raises StoreBusy when another agent has it."""
     config.data_dir.mkdir(parents=True, exist_ok=True)
     disk = os.statvfs(config.data_dir)
     reserve = max(config.store.reserve_min, int(disk.f_blocks * disk.f_frsize * config.store.reserve_percent / 100))
-    return DiskStore(config.data_dir / "store", cap=config.store.max_size, reserve=reserve)
+    return DiskStore(config.data_dir / "store", cap=config.store.max_size, reserve=reserve, wall=wall)
 
 
 @asynccontextmanager
@@ -133,7 +133,7 @@ async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driv
     def identify(der: bytes) -> NodeId:
         return check_peer(der, mesh=credentials.mesh, wall_time=trusted_time()).node
 
-    store = open_store(config)
+    store = open_store(config, clock.wall)
     me = v.Identity(
         credentials.node, credentials.mesh, config.site, config.name or socket.gethostname().split(".")[0],
         epoch=store.next_epoch(), addresses=(), host=host_id(), capacity=max(1, config.store.max_size >> 30),

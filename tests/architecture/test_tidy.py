@@ -27,6 +27,14 @@ MACHINE_PATHS = re.compile(r"(^|[^A-Za-z0-9_.])/(work|farm)/|/tmp/" + r"brief|\.
 
 DETERMINISTIC = ("edgecache/core", "edgecache/wire", "edgecache/model", "edgecache/sim")
 
+WALL_TIME = {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime", "CLOCK_REALTIME"}
+
+WALL_CLOCKS = ("edgecache/adapters/system/clock.py", "edgecache/store/disk.py")
+"""The port's adapter, and a default that the wiring replaces by the port."""
+
+OWN_PROCESSES = ("edgecache/cli", "edgecache/bench", "edgecache/demo", "edgecache/fleet")
+"""Not part of an agent."""
+
 OWNERS = {
     "aiocoap": ("edgecache/adapters/coap", "edgecache/bench"),
     "zeroconf": ("edgecache/adapters/mdns",),
@@ -91,6 +99,30 @@ def hash_or_identity(source: Source) -> Iterator[str]:
                 yield f"{source.where}:{node.lineno} {name}() differs from run to run"
 
 
+def asks_the_wall_clock(source: Source) -> Iterator[str]:
+    """Past the port: people and radio set that clock, in the middle of whatever is done."""
+    if not source.under("edgecache") or source.under(*OWN_PROCESSES) or source.where in WALL_CLOCKS:
+        return
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="time"), attr=name) if name in WALL_TIME:
+                yield f"{source.where}:{node.lineno} asks the wall clock: time.{name}"
+            case ast.Attribute(value=ast.Name(id="datetime" | "date"), attr="now" | "utcnow" | "today" as name):
+                yield f"{source.where}:{node.lineno} asks the wall clock: {name}()"
+            case ast.ImportFrom(module="time", names=names) if WALL_TIME & {alias.name for alias in names}:
+                yield f"{source.where}:{node.lineno} imports a wall clock"
+
+
+def finds_programs_itself(source: Source) -> Iterator[str]:
+    """A test that looks for a program in its own way is skipped in CI too, where what is missing should fail."""
+    if not source.under("tests") or source.under("tests/compare") or source.where == "tests/lab/tools.py":
+        return
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="shutil"), attr="which"):
+                yield f"{source.where}:{node.lineno} looks for a program; tests/lab/tools.py has require_tool"
+
+
 def impatient_or_patched(source: Source) -> Iterator[str]:
     """Sleeps and patches, in the product's tests that run without the world."""
     if not source.under("tests") or source.under("tests/integration", "tests/system", "tests/lab", "tests/compare"):
@@ -126,7 +158,10 @@ def wrong_imports(source: Source) -> Iterator[str]:
 
 Rule = Callable[[Source], Iterator[str]]
 
-RULES: list[Rule] = [too_big, badly_named, hash_or_identity, impatient_or_patched, wrong_imports]
+RULES: list[Rule] = [
+    too_big, badly_named, hash_or_identity, asks_the_wall_clock, finds_programs_itself, impatient_or_patched,
+    wrong_imports,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -146,6 +181,10 @@ def test_rule_holds(rule: Rule) -> None:
         (badly_named, "edgecache/misc/x.py", ""),
         (hash_or_identity, "edgecache/core/x.py", "key = hash(peer)"),
         (hash_or_identity, "edgecache/sim/x.py", "key = id(peer)"),
+        (asks_the_wall_clock, "edgecache/daemon/x.py", "def f(now=time.time): ..."),
+        (asks_the_wall_clock, "edgecache/store/x.py", "from time import time"),
+        (asks_the_wall_clock, "edgecache/adapters/x.py", "datetime.now(UTC)"),
+        (finds_programs_itself, "tests/system/test_x.py", "shutil.which('ss')"),
         (impatient_or_patched, "tests/unit/test_x.py", "import time\ntime.sleep(1)"),
         (impatient_or_patched, "tests/unit/test_x.py", "from unittest.mock import patch"),
         (impatient_or_patched, "tests/unit/test_x.py", "monkeypatch.setattr(a, 'b', 1)"),

@@ -53,9 +53,9 @@ def under_attack(lab: NetLab, targets: Sequence[LabAgent], identity: Path) -> It
 
 
 def connections(agent: LabAgent) -> int:
-    """What the kernel shows on its port."""
-    shown = agent.lab.run(agent.host, [require_tool("ss"), "-Htn", "state", "established", f"sport = :{PORT}"])
-    return len(shown.stdout.splitlines())
+    """What it has accepted on its port; what waits in the kernel to be accepted has no user."""
+    shown = agent.lab.run(agent.host, [require_tool("ss"), "-Htnp", "state", "established", f"sport = :{PORT}"])
+    return shown.stdout.count("users:")
 
 
 def fetched(agent: LabAgent, blob: str, digest: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.lab.agents import Following, LabAgent, Mesh, eventually, sample
 from tests.lab.netlab import NetLab
+from tests.lab.tools import require_tool
 from tests.system.conftest import Figure, MakeMesh
 
 pytestmark = pytest.mark.system
@@ -140,13 +140,13 @@ class Shared:
         return rate
 
 
-@pytest.mark.skipif(shutil.which("iperf3") is None, reason="iperf3 is not installed")
 @pytest.mark.slow
 @pytest.mark.parametrize("up", [True, False], ids=["upload", "download"])
 @pytest.mark.parametrize(("mbit", "queue"), [(20.0, 100.0), (20.0, 50.0), (50.0, 200.0)])
 def test_a_background_swarm_gives_way(
     make_mesh: MakeMesh, tmp_path: Path, figure: Figure, up: bool, mbit: float, queue: float
 ) -> None:
+    require_tool("iperf3")
     with NetLab(3, down_mbit=mbit, queue_ms=queue) as lab:
         for node in range(3):
             if node != (1 if up else 0):

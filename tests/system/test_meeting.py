@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from tests.lab.agents import Mesh, eventually
 from tests.lab.netlab import NetLab
-from tests.lab.tools import require_tool
+from tests.lab.wallclock import WallClock
 from tests.system.conftest import Figure, MakeMesh
 
 pytestmark = pytest.mark.system
@@ -91,13 +90,12 @@ def test_a_network_that_comes_later(make_mesh: MakeMesh, figure: Figure) -> None
 
 def test_a_device_without_a_clock(make_mesh: MakeMesh, tmp_path: Path) -> None:
     """A Pi has no battery: until somebody tells it the time it believes in 1970, when no certificate was valid yet."""
-    clockless = tmp_path / "clockless.so"
-    source = Path(__file__).with_name("clockless.c")
-    subprocess.run([str(require_tool("gcc")), "-shared", "-fPIC", "-o", clockless, source, "-ldl"], check=True)
+    clock = WallClock(tmp_path / "clock")
+    clock.set(3600, trusted=False)
     with NetLab(2) as lab:
         mesh = make_mesh(lab, range(2))
         mesh[0].start()
-        mesh[1].start(["env", f"LD_PRELOAD={clockless}"])
+        mesh[1].start(clock.wrapper)
         mesh.meet()
         blob = mesh[1].put(Path(__file__))
         added = mesh[1].blobs()[blob]["added"]

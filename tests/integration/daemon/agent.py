@@ -260,3 +260,19 @@ def source_of(directory: Path, data: bytes) -> tuple[DiskStore, BlobId]:
     draft = store.draft()
     draft.write(data)
     return store, draft.commit(name="", pin=True).info.blob
+
+
+@asynccontextmanager
+async def beside_a_source(
+    directory: Path, data: bytes, *, held_up: bool = True
+) -> AsyncIterator[tuple[InProcess, BlobId]]:
+    """An agent linked with a peer that has this blob; `held_up`: some chunks come only when the gate is set."""
+    source, blob = source_of(directory / "peer", data)
+    try:
+        async with agent(directory, OnePeer(source)) as one:
+            one.meet()
+            if held_up:
+                one.links.gate.clear()
+            yield one, blob
+    finally:
+        source.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgecache.model.errors import NotFound
-from tests.integration.daemon.agent import MIB, OnePeer, agent, run, sample, sha256, source_of
+from tests.integration.daemon.agent import MIB, agent, beside_a_source, run, sample, sha256
 from tests.integration.daemon.test_operations import follow
 
 
@@ -29,10 +29,7 @@ def test_what_was_put_is_here_and_what_nobody_asked_for_is_not(tmp_path: Path) -
 def test_a_fetch_is_explained_while_it_waits_and_when_it_is_over(tmp_path: Path) -> None:
     async def work() -> None:
         data = sample(6, 8 * MIB)
-        source, blob = source_of(tmp_path / "peer", data)
-        async with agent(tmp_path, OnePeer(source)) as one:
-            one.meet()
-            one.links.gate.clear()
+        async with beside_a_source(tmp_path, data) as (one, blob):
             following = asyncio.ensure_future(one.do(lambda path: follow(path, blob)))
             await one.until(lambda: one.store.blobs() and one.store.blobs()[0].wanted)
             told = await one.call("explain", blob=blob[:12])

@@ -15,7 +15,19 @@ from edgecache.core import vocabulary as v
 from edgecache.daemon import getting
 from edgecache.model.errors import MalformedMessage, NotFound, StoreFull, UsageError
 from edgecache.model.reading import Reading
-from tests.integration.daemon.agent import CAP, ME, MIB, OnePeer, agent, run, sample, sha256, source_of
+from edgecache.store.disk import DiskStore
+from tests.integration.daemon.agent import (
+    CAP,
+    ME,
+    MIB,
+    OnePeer,
+    agent,
+    beside_a_source,
+    run,
+    sample,
+    sha256,
+    source_of,
+)
 
 
 def hang_up_after(path: Path, events: int, **request: object) -> None:
@@ -135,10 +147,7 @@ def test_a_full_store_of_pinned_blobs_refuses(tmp_path: Path, announced: bool) -
 def test_a_blob_of_the_mesh_is_fetched_with_progress(tmp_path: Path) -> None:
     async def work() -> None:
         data = sample(3, 8 * MIB)
-        source, blob = source_of(tmp_path / "peer", data)
-        async with agent(tmp_path, OnePeer(source)) as one:
-            one.meet()
-            one.links.gate.clear()
+        async with beside_a_source(tmp_path, data) as (one, blob):
             following = asyncio.ensure_future(one.do(lambda path: follow(path, blob)))
             await one.until(lambda: one.store.blobs() and one.store.blobs()[0].wanted)
             await asyncio.wait([following], timeout=0.5)
@@ -163,10 +172,7 @@ def follow(path: Path, blob: str) -> tuple[list[dict[str, Any]], dict[str, Any]]
 
 def test_the_last_to_hang_up_ends_the_fetch_and_what_is_here_stays_known(tmp_path: Path) -> None:
     async def work() -> None:
-        source, blob = source_of(tmp_path / "peer", sample(3, 8 * MIB))
-        async with agent(tmp_path, OnePeer(source)) as one:
-            one.meet()
-            one.links.gate.clear()
+        async with beside_a_source(tmp_path, sample(3, 8 * MIB)) as (one, blob):
             second = asyncio.ensure_future(one.do(lambda path: hang_up_after(path, 3, blob=blob)))
             await one.do(lambda path: hang_up_after(path, 1, blob=blob))
             assert one.driver.node.swarm.fetches()[0].phase != "stopped", "somebody still waits"
@@ -184,10 +190,7 @@ def test_the_last_to_hang_up_ends_the_fetch_and_what_is_here_stays_known(tmp_pat
 def test_a_fetch_in_the_background_goes_on_when_a_watcher_hangs_up(tmp_path: Path) -> None:
     async def work() -> None:
         data = sample(3, 8 * MIB)
-        source, blob = source_of(tmp_path / "peer", data)
-        async with agent(tmp_path, OnePeer(source)) as one:
-            one.meet()
-            one.links.gate.clear()
+        async with beside_a_source(tmp_path, data) as (one, blob):
             assert (await one.call("get", blob=blob, wait=False))["started"]
             await one.do(lambda path: hang_up_after(path, 2, blob=blob))
             one.links.gate.set()
@@ -198,30 +201,25 @@ def test_a_fetch_in_the_background_goes_on_when_a_watcher_hangs_up(tmp_path: Pat
 
 def test_a_fetch_that_was_under_way_at_the_stop_goes_on_after_the_start(tmp_path: Path) -> None:
     async def work() -> None:
-        data = sample(3, 8 * MIB)
-        source, blob = source_of(tmp_path / "peer", data)
-        async with agent(tmp_path, OnePeer(source)) as one:
-            one.meet()
-            one.links.gate.clear()
+        async with beside_a_source(tmp_path, sample(3, 8 * MIB)) as (one, blob):
             watching = asyncio.ensure_future(one.do(lambda path: follow(path, blob)))
             await one.until(lambda: one.store.blobs() and one.store.blobs()[0].have)
         await asyncio.wait([watching])
         watching.exception()
+        source = DiskStore(tmp_path / "peer", cap=CAP, reserve=0)
         async with agent(tmp_path, OnePeer(source)) as one:
             assert one.store.blobs()[0].wanted
             one.meet()
             await one.do(lambda path: hang_up_after(path, 1, blob=blob))
             await one.until(lambda: one.store.blobs()[0].complete)
+        source.close()
 
     run(work)
 
 
 def test_a_get_ends_when_the_blob_is_removed_under_it(tmp_path: Path) -> None:
     async def work() -> None:
-        source, blob = source_of(tmp_path / "peer", sample(3, 8 * MIB))
-        async with agent(tmp_path, OnePeer(source)) as one:
-            one.meet()
-            one.links.gate.clear()
+        async with beside_a_source(tmp_path, sample(3, 8 * MIB)) as (one, blob):
             watching = asyncio.ensure_future(one.do(lambda path: follow(path, blob)))
             await one.until(lambda: one.store.blobs() and one.store.blobs()[0].have)
             assert (await one.call("rm", blob=blob))["freed"] > 0
@@ -385,9 +383,7 @@ def test_readings_are_followed_until_the_client_hangs_up(tmp_path: Path) -> None
 
 def test_the_books_agree_after_all_that(tmp_path: Path) -> None:
     async def work() -> None:
-        source, blob = source_of(tmp_path / "peer", sample(9, 4 * MIB))
-        async with agent(tmp_path, OnePeer(source)) as one:
-            one.meet()
+        async with beside_a_source(tmp_path, sample(9, 4 * MIB), held_up=False) as (one, blob):
             for number in range(3):
                 await one.put(sample(number, MIB), size=MIB if number else None)
             await one.call("get", blob=blob, pin=True)

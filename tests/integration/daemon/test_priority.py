@@ -10,15 +10,12 @@ from edgecache.core import vocabulary as v
 from edgecache.daemon.priorities import Priorities
 from edgecache.model.errors import UsageError
 from edgecache.model.priority import Priority
-from tests.integration.daemon.agent import MIB, OnePeer, agent, run, sample, source_of
+from tests.integration.daemon.agent import MIB, OnePeer, agent, beside_a_source, run, sample, source_of
 
 
 def test_what_is_asked_for_in_a_class_is_fetched_in_it(tmp_path: Path) -> None:
-    source, blob = source_of(tmp_path / "source", sample(1, 2 * MIB))
-
     async def work() -> None:
-        async with agent(tmp_path, OnePeer(source)) as one:
-            one.meet()
+        async with beside_a_source(tmp_path, sample(1, 2 * MIB), held_up=False) as (one, blob):
             await one.call("get", blob=blob, priority="ota")
             assert set(one.links.priorities) == {Priority.OTA}
             with pytest.raises(UsageError):
@@ -28,11 +25,8 @@ def test_what_is_asked_for_in_a_class_is_fetched_in_it(tmp_path: Path) -> None:
 
 
 def test_quiet_hours_hold_up_what_is_prefetched_until_they_end(tmp_path: Path) -> None:
-    source, blob = source_of(tmp_path / "source", sample(2, 2 * MIB))
-
     async def work() -> None:
-        async with agent(tmp_path, OnePeer(source)) as one:
-            one.meet()
+        async with beside_a_source(tmp_path, sample(2, 2 * MIB), held_up=False) as (one, blob):
             one.driver.post(v.QuietChanged(one.driver.clock.now() + 3600.0))
             await one.call("get", blob=blob, priority="prefetch", wait=False)
             fetches = one.driver.node.swarm.fetches

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
 import subprocess
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from edgecache.adapters.pki.files import IdentityFiles, write_whole
 from edgecache.adapters.pki.keys import create_key, load_key
 from edgecache.adapters.pki.profile import check_peer, node_id_of
 from edgecache.model.errors import AlreadyThere, Denied, NotFound
+from tests.lab.tools import require_tool
 from tests.unit.pki.certificates import member, mesh
 
 LONG_AGO = datetime(1999, 1, 1, tzinfo=UTC)
@@ -99,9 +99,7 @@ def test_older_tls_is_refused(tmp_path: Path) -> None:
 
 
 def test_certificates_also_pass_strict_checks_at_any_time(tmp_path: Path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
+    openssl = str(require_tool("openssl"))
     files = node(tmp_path, member("alice"))
     for when in ("0", "1780000000", "4102444800"):
         command = [openssl, "verify", "-x509_strict", "-attime", when, "-CAfile", str(files.ca_certificate)]
