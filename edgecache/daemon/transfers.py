@@ -309,9 +309,10 @@ class Transfers:
         try:
             driver.store.blob(blob)
             driver.post(v.UnitAsked(request, peer, blob, index, size, priority))
-            async with asyncio.timeout(TURN_TIMEOUT):
-                refusal = await turn
-            if refusal is not None:
+            if not turn.done():
+                async with asyncio.timeout(TURN_TIMEOUT):
+                    await turn
+            if (refusal := turn.result()) is not None:
                 return refusal
             data = driver.store.read_now(blob, index, digest, offset, size)
             if data is None:

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NewType
 
 from edgecache.model.errors import UsageError
@@ -97,6 +98,7 @@ def blob_id_to_bytes(blob: BlobId) -> bytes:
     return _unb32(blob[1:])
 
 
+@lru_cache(maxsize=256)  # each request for a chunk names its blob
 def parse_blob_id(text: str) -> BlobId:
     """A full blob id from a user, a file or a path segment; raises UsageError when it is none."""
     if not _BLOB_TEXT.match(text):

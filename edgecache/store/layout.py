@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from edgecache.model.ids import BlobId
@@ -25,9 +26,13 @@ class Layout:
         self.index = root / "index.sqlite3"
         self.blobs = root / "blobs"
         self.drafts = root / "drafts"
+        self._data = lru_cache(maxsize=256)(self._data_path)
 
     def data(self, blob: BlobId) -> Path:
-        """The file with the chunks of a blob."""
+        """The file with the chunks of a blob; the same object for the same blob, which has its hash ready."""
+        return self._data(blob)
+
+    def _data_path(self, blob: BlobId) -> Path:
         return self.blobs / f"{blob}{_DATA_SUFFIX}"
 
     def draft(self, number: int) -> Path:

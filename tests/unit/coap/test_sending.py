@@ -11,7 +11,8 @@ from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.pacing import Goodput, SocketState
 from edgecache.adapters.coap.sendqueue import CONTROL_PAYLOAD_MAX, RECORD_BYTES, Outgoing, Rank, SendQueue
 from edgecache.adapters.coap.tls import TlsStream
-from edgecache.adapters.coap.writer import SLICE_BYTES, LinkWriter
+from edgecache.adapters.coap.writer import SLICE_BYTES, SLICE_BYTES_MAX, LinkWriter
+from edgecache.model.content import CHUNK_BYTES
 
 BULK = CONTROL_PAYLOAD_MAX + 1
 FLOOR = LinkBounds().queue_bytes_min
@@ -230,6 +231,19 @@ def test_an_unknown_link_is_given_little_and_then_as_much_as_it_carries() -> Non
         world.fire()
     assert world.outstanding <= FLOOR
     assert out.queued > 0
+
+
+def test_a_fast_link_is_fed_in_larger_slices_and_no_larger_than_that() -> None:
+    world = World()
+    out = writer(world)
+    for _ in range(600):
+        out.send(Outgoing(b"h", bytes(CHUNK_BYTES)))
+    assert max(map(len, world.written)) <= SLICE_BYTES + 1
+    for _ in range(120):
+        world.acknowledge(1_000_000, 0.001)
+        world.fire()
+    sizes = [len(data) for data in world.written[-20:]]
+    assert SLICE_BYTES < max(sizes) <= SLICE_BYTES_MAX + 1
 
 
 def test_nothing_is_written_while_the_kernel_takes_nothing() -> None:
