@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgecache.core.vocabulary import (
@@ -43,6 +44,9 @@ ANSWER_BYTES = 60
 
 DIGEST_BYTES = 32
 
+UNITS_AHEAD = 2
+"""Units of one chunk that are under way at once; as the driver's."""
+
 
 @dataclass(slots=True)
 class _Fetch:
@@ -55,6 +59,8 @@ class _Fetch:
     """Of the chunk; 0 for a manifest, which is no bulk."""
     began: Instant
     received: int = 0
+    asked: int = 0
+    """Bytes asked for, from the first on."""
     turn: int = 0
     """Counts what was asked for, so that a late time-out of an earlier unit is recognised."""
 
@@ -142,10 +148,13 @@ class Fetches:
         device.later(effect.timeout, self._expired, effect.request, fetch.turn)
 
     def _ask_unit(self, fetch: _Fetch, effect: FetchChunk) -> None:
-        device, link, offset = self._device, fetch.link, fetch.received
-        fetch.turn += 1
+        """Ask for the next units, so many that `UNITS_AHEAD` are under way."""
+        device, link = self._device, fetch.link
         provider = device.peer_of(link)
-        device.network.send(link, device, REQUEST_BYTES, lambda: provider.serving.asked(link, effect, offset))
+        while fetch.asked < min(fetch.size, fetch.received + UNITS_AHEAD * effect.unit):
+            offset, fetch.asked = fetch.asked, fetch.asked + effect.unit
+            device.network.send(link, device, REQUEST_BYTES, partial(provider.serving.asked, link, effect, offset))
+        fetch.turn += 1
         device.later(effect.timeout, self._expired, effect.request, fetch.turn)
 
     def _expired(self, request: RequestId, turn: int) -> None:

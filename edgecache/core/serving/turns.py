@@ -4,6 +4,8 @@ Theory of operation. Each asker has a line for each class that it asks in. Withi
 quantum times weight to a line's deficit, and a line is served while its deficit lasts (Shreedhar and Varghese 1995).
 For each byte granted to a class, every lower class that waits earns `lower_share` of a byte; one that has earned a
 chunk goes first once. What one class cannot use, because its askers have enough in progress, goes to the next.
+Within a class, chunks that were begun and those that nobody was given go before others of the same blob (given.py);
+their bytes are taken from the deficit of whoever got them.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from edgecache.core.serving.config import ServingConfig
+from edgecache.core.serving.given import Given
 from edgecache.core.vocabulary import UnitAsked
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.ids import NodeId
@@ -59,6 +62,9 @@ class Turns:
         """`weight` is what an asker gets in a round relative to others, at most `weight_max`, never 0."""
         self._config, self._weight = config, weight
         self._rings: dict[Priority, deque[Line]] = {priority: deque() for priority in Priority}
+        self._given = Given(config)
+        self._passed_over = 0
+        """Grants in a row that were not for whom it was the turn of."""
         self._earned: dict[Priority, float] = dict.fromkeys(Priority, 0.0)
 
     def __bool__(self) -> bool:
@@ -84,17 +90,20 @@ class Turns:
     def next(self, fits: Callable[[Asker, int], bool]) -> UnitAsked | None:
         """The unit to serve now, of an asker for whom one of its size fits; None when nobody's does."""
         for priority in self._order():
-            line = self._turn(self._rings[priority], fits)
+            ring = self._rings[priority]
+            line = self._turn(ring, fits)
             if line is not None:
-                return line.units[0]
+                return self._worthier(ring, line, fits) or line.units[0]
         return None
 
     def granted(self, asker: Asker, unit: UnitAsked) -> None:
         """That unit is served."""
         line = asker.lines[unit.priority]
-        line.units.popleft()
+        line.units.remove(unit)
         asker.waiting -= 1
-        line.deficit -= unit.size
+        self._given.granted(unit)
+        self._passed_over = 0 if self._rings[unit.priority][0] is line else self._passed_over + 1
+        line.deficit = max(line.deficit - unit.size, -float(self._config.passed_over_max * self._config.quantum))
         self._earned[unit.priority] = max(0.0, self._earned[unit.priority] - unit.size)
         for lower in _CLASSES[unit.priority + 1 :]:
             if self._rings[lower]:
@@ -121,6 +130,21 @@ class Turns:
                 full = 0
             ring.rotate(-1)
         return None
+
+    def _worthier(self, ring: deque[Line], turn: Line, fits: Callable[[Asker, int], bool]) -> UnitAsked | None:
+        """What goes before the first unit of the line whose turn it is; None when nothing does."""
+        if self._passed_over >= self._config.passed_over_max:
+            return None
+        blob, fresh = turn.units[0].blob, None
+        for line in ring:
+            for unit in line.units:
+                if unit.blob != blob:
+                    continue
+                if self._given.begun(unit) and fits(line.asker, unit.size):
+                    return unit
+                if fresh is None and not self._given.has(unit) and fits(line.asker, unit.size):
+                    fresh = unit
+        return fresh
 
     def _leave_if_empty(self, priority: Priority, line: Line) -> None:
         if not line.units:

@@ -58,6 +58,8 @@ class ChunkRequest:
     """About one request in twenty to this peer takes longer."""
     crosses: bool = False
     """Its bytes cross a site border."""
+    promised: Neighbour | None = None
+    """It is withdrawn, to be asked of this one."""
 
     def remaining(self, now: Instant) -> float:
         """Seconds that it should still take; once overdue, as long again as it has taken."""
@@ -112,6 +114,8 @@ class Fetch:
     """... and for how long that is borne."""
     refresh: float = 0.0
     """Pause before the next lookup."""
+    moved: dict[int, NodeId] = field(default_factory=dict)
+    """Chunks that were taken back, and from whom last."""
     hedges: int = 0
     """Second requests made for chunks that were late."""
     hedge_at: Instant = NEVER

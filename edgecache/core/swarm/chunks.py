@@ -4,7 +4,8 @@ Theory of operation. After each event the machine fills windows: the rarest chun
 room is asked of the best such neighbour, until windows, the global bound or the rate limit are full. Locality is a hard
 tier: what a nearer neighbour holds is never asked of a farther one, even if that means waiting for room. Complete
 holders are spared in a softer way: what a partial holder will have delivered soon is left to it. What is late
-may be asked of a second neighbour (hedging.py); the first answer cancels the other.
+may be asked of a second neighbour (hedging.py); the first answer cancels the other. What waits in a long line is taken
+back for one that has become free (moving.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from edgecache.core.swarm.blobs import NEVER, Blob, ChunkRequest, Fetch, Phase, 
 from edgecache.core.swarm.crossing import Crossing
 from edgecache.core.swarm.hedging import Hedging
 from edgecache.core.swarm.manifests import CORRUPT_WEIGHT, bar
+from edgecache.core.swarm.moving import Moving
 from edgecache.core.swarm.offer import Offer, rested
 from edgecache.core.swarm.picker import Picker
 from edgecache.core.swarm.scoring import Neighbour, choose
@@ -48,6 +50,7 @@ class Chunks:
         self._tokens = TokenBucket(config.download_rate, config.download_rate * config.download_burst)
         self._turns = Turns()
         self._hedging = Hedging(state)
+        self._moving = Moving(state)
         self._crossing = Crossing(config)
         self.full = False
         """When windows were last filled no room was left: as long as nothing ends or changes its pace, or somebody new
@@ -105,6 +108,7 @@ class Chunks:
         """Ask for one chunk, if there is one to ask of those who are ready."""
         found = self._select(offer, now) if offer.picker.todo else None
         if found is None:
+            self._moving.look(offer.fetch, offer.ready, now, out)
             found = self._hedging.choose(offer.fetch, offer.picker, offer.ready, now)
         if found is None:
             self.full = False
@@ -125,6 +129,7 @@ class Chunks:
             index = self._pick(offer, here, tier, nearer, bias, now) if here else None
             if index is not None:
                 holders = here if len(here) == 1 else [n for n in here if n.have >> index & 1]
+                holders = self._moving.others(offer.fetch, index, holders)
                 return index, choose(holders, CHUNK_BYTES, bias, self._state.rng, config.exploration)
             for neighbour in tier:
                 nearer |= neighbour.have
@@ -172,7 +177,8 @@ class Chunks:
         self, fetch: Fetch, picker: Picker, index: int, neighbour: Neighbour, now: Instant, out: Outbox
     ) -> None:
         peer, size, blob = neighbour.peer, picker.info.chunk_bytes(index), picker.info.blob
-        unit = min(peer.unit(), self._state.config.unit_most)
+        askers = 1 if peer.elsewhere else max(len(picker.shares), 1)
+        unit = min(peer.unit(askers), self._state.config.unit_most)
         expected = peer.expected(size)
         request = ChunkRequest(
             self._state.next_request(), blob, neighbour, index, size, now, expected, priority=fetch.priority,
@@ -259,6 +265,10 @@ class Chunks:
             self._tokens = self._tokens.take(-wire_bytes(request.size - request.received), now)
         if event.reason is FetchFailure.STORE_FULL:
             return blob
+        if event.reason is FetchFailure.NOT_FOUND and request.promised is not None:
+            if blob is not None and blob.fetch is not None:
+                self._moving.refused(blob.fetch, request)
+            return None
         self._blame(blob, request, event, now, out)
         return None
 
@@ -324,6 +334,8 @@ class Chunks:
         del self._state.chunks[request.request]
         self._state.inflight -= request.size
         request.neighbour.requests -= 1
+        if request.promised is not None:
+            request.promised.promised = False
         request.neighbour.peer.released(request.size - request.received, now)
         if request.crosses:
             self._crossing.released(request.size - request.received, now)

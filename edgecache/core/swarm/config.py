@@ -90,7 +90,16 @@ class SwarmConfig:
     """Second requests for each first one, in the long run. More: stalls end sooner; less: peers upload less for
     nothing. Dean and Barroso 2013 took 2 to 5 %."""
     hedge_burst: float = 4.0
-    """... and so many saved up: the end-game of a small blob."""
+    """... and so many saved up: the end-game of a small blob. Less: the last chunks of a peer that goes silent, or is
+    slow, are waited for; more: more is sent twice. Simulated, 16 nodes, 32 chunks: 10 % is sent twice at 4, 7 % at 2;
+    with links of 100, 10 and 50 Mbit/s, 8 nodes, the fast ones are done after 1.7 times their bound at 4, 2.7 at 2."""
+    move_after: float = 0.5
+    """A request that has waited for this part of the time that a chunk from a neighbour that is free should take is
+    taken back for it. Less: requests that would be served in a moment are moved; more: lines stay long. Simulated, 16
+    nodes, 32 chunks: 1.53 times the bound at 0.5, 1.55 at 1, 1.56 at 2, 1.66 without."""
+    move_to_slower: float = 0.5
+    """... unless that one's goodput is below this part of the other's. Less: chunks end at slow peers; more: fast ones
+    have longer lines. Simulated: no difference between 0.5 and 1. Guess."""
     hedge_check: float = 0.1
     """How often a late request that nobody can help with is looked at again while nothing arrives."""
 
@@ -144,7 +153,8 @@ class SwarmConfig:
     unit_min: int = 16 * 1024
     """Smallest Block2 unit. Smaller: less head-of-line blocking, more round trips (design section 4)."""
     unit_time: float = 0.15
-    """A unit takes at most this at the measured rate (design section 4)."""
+    """A unit takes at most this at the measured rate, times those that share it (design section 4). Of a publisher with
+    many askers it would be a sixteenth of a chunk otherwise, each with a wait of its own."""
     pages_in_flight: int = 2
     """Manifest pages (32 KiB) fetched at once."""
 

@@ -301,6 +301,7 @@ class Swarm:
         if fetch is not None and fetch.picker is not None:
             fetch.full = 0
             fetch.picker.stored(event.index)
+            fetch.moved.pop(event.index, None)
         self._talk.stored(blob, event.index, now, out)
         announce(blob, self._state.config.announce_steps, out)
         self._state.touch(blob.blob)

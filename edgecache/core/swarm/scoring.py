@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 LAST_TIERS = 3
 """Added to the locality tier of a peer that serves last: beyond those of all others."""
 
+SHARED_UNIT = CHUNK_BYTES // 2
+"""Units are not made larger than this because others share what a peer gives. With whole chunks, real agents, 8 nodes,
+were done after 1.30 times size / rate instead of 1.25."""
+
 _SHORTEST = 1e-6
 """Intervals are at least this, so that a simulated instant delivery divides."""
 
@@ -140,9 +144,11 @@ class Peer:
             return True
         return self.requests < self.slots and self.queued < self.window(handling)
 
-    def unit(self) -> int:
-        """Size of the units in which it is asked for a chunk: a power of two."""
-        return unit_bytes(self.goodput.rate * self.config.unit_time, self.config.unit_min)
+    def unit(self, askers: int = 1) -> int:
+        """Size of the units in which it is asked for a chunk, a power of two, when so many may share what it gives."""
+        config = self.config
+        alone = unit_bytes(self.goodput.rate * config.unit_time, config.unit_min)
+        return max(alone, min(unit_bytes(self.goodput.rate * askers * config.unit_time, config.unit_min), SHARED_UNIT))
 
     def timeout(self, unit: int) -> float:
         """Seconds that a unit may take, asked for now."""
@@ -203,6 +209,8 @@ class Neighbour:
     """It wants to hear what we get."""
     coming: Claims = field(default_factory=Claims)
     """Chunks that, as it says, are under way to it, or if it holds all: from it to others; and since when."""
+    promised: bool = False
+    """A chunk is being taken back from somebody else to be asked of it."""
     told_at: Instant | None = None
     """When it last got our whole have-set."""
     requests: int = 0

@@ -126,7 +126,7 @@ def test_updates_go_first_and_the_classes_below_keep_a_share() -> None:
 
 
 def test_a_lower_class_takes_what_the_higher_cannot_use() -> None:
-    there = Counterpart()
+    there = Counterpart(ServingConfig(ahead_bytes=2 * CHUNK_BYTES))
     updates = [there.ask(1, index=index) for index in range(3)]
     there.units[RequestId(99)] = UnitAsked(RequestId(99), node(2), BLOB, 0, CHUNK_BYTES, Priority.PREFETCH)
     there.give(there.units[RequestId(99)])

@@ -1,0 +1,48 @@
+"""What was given to whom: chunks that somebody has by now, and chunks that are given in part.
+
+Theory of operation. While leechers of one blob wait, a chunk that nobody has been given is worth more than one more
+copy of another: whoever gets it can pass it on. So it goes first, whoever asks for it, but not more than
+`passed_over_max` times in a row. And a chunk that is asked for in parts is of no use to anybody before its last part:
+once begun it is finished, before others begin. Both change the order only: in the long run everybody gets his share of
+the bytes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from edgecache.core.serving.config import ServingConfig
+from edgecache.core.vocabulary import UnitAsked
+from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.ids import BlobId, NodeId
+
+
+class Given:
+    """A bounded memory of what was granted; what is forgotten counts as not given."""
+
+    def __init__(self, config: ServingConfig) -> None:
+        self._most = config.given_max
+        self._chunks: OrderedDict[tuple[BlobId, int], None] = OrderedDict()
+        self._begun: OrderedDict[tuple[NodeId, BlobId, int], int] = OrderedDict()
+        """Bytes granted of chunks that may not be whole yet."""
+
+    def has(self, unit: UnitAsked) -> bool:
+        """Whether some of this chunk was given to anybody."""
+        return (unit.blob, unit.index) in self._chunks
+
+    def begun(self, unit: UnitAsked) -> bool:
+        """Whether its asker got a part of this chunk, and not yet as much as the largest chunk has."""
+        return (unit.peer, unit.blob, unit.index) in self._begun
+
+    def granted(self, unit: UnitAsked) -> None:
+        """A unit is given."""
+        self._chunks[unit.blob, unit.index] = None
+        self._chunks.move_to_end((unit.blob, unit.index))
+        key = (unit.peer, unit.blob, unit.index)
+        size = self._begun.pop(key, 0) + unit.size
+        if size < CHUNK_BYTES:
+            self._begun[key] = size
+        if len(self._chunks) > self._most:
+            self._chunks.popitem(last=False)
+        if len(self._begun) > self._most:
+            self._begun.popitem(last=False)
