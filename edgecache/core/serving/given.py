@@ -16,6 +16,10 @@ from edgecache.core.vocabulary import UnitAsked
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.ids import BlobId, NodeId
 
+NEWS_BYTES = 16 * 1024
+"""Smaller units, which nobody asks for but of the end of a blob, change nothing here: a byte of each chunk would make
+all of them old."""
+
 
 class Given:
     """A bounded memory of what was granted; what is forgotten counts as not given."""
@@ -27,8 +31,8 @@ class Given:
         """Bytes granted of chunks that may not be whole yet."""
 
     def has(self, unit: UnitAsked) -> bool:
-        """Whether some of this chunk was given to anybody."""
-        return (unit.blob, unit.index) in self._chunks
+        """Whether some of this chunk was given to anybody, or the unit is too small to be news."""
+        return unit.size < NEWS_BYTES or (unit.blob, unit.index) in self._chunks
 
     def begun(self, unit: UnitAsked) -> bool:
         """Whether its asker got a part of this chunk, and not yet as much as the largest chunk has."""
@@ -36,6 +40,8 @@ class Given:
 
     def granted(self, unit: UnitAsked) -> None:
         """A unit is given."""
+        if unit.size < NEWS_BYTES:
+            return
         self._chunks[unit.blob, unit.index] = None
         self._chunks.move_to_end((unit.blob, unit.index))
         key = (unit.peer, unit.blob, unit.index)

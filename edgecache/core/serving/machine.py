@@ -234,7 +234,7 @@ class Serving:
     def _grant(self, now: Instant, out: Outbox) -> None:
         config = self._config
         while self._queued and len(self._granted) < config.slots:
-            if wait := self._tokens.wait(now):
+            if wait := self._tokens.wait(now) or self._ahead.wait(1, now):
                 self._wake(now + wait, out)
                 return
             unit = self._turns.next(self._fits)

@@ -63,8 +63,10 @@ class Turns:
         self._config, self._weight = config, weight
         self._rings: dict[Priority, deque[Line]] = {priority: deque() for priority in Priority}
         self._given = Given(config)
-        self._passed_over = 0
-        """Grants in a row that were not for whom it was the turn of."""
+        self._least = -float(config.passed_over_max * config.quantum)
+        """A line owes no more than this."""
+        self._passed_over = dict.fromkeys(Priority, 0)
+        """Grants in a row, of each class, that were not for whom it was the turn of."""
         self._earned: dict[Priority, float] = dict.fromkeys(Priority, 0.0)
 
     def __bool__(self) -> bool:
@@ -93,7 +95,7 @@ class Turns:
             ring = self._rings[priority]
             line = self._turn(ring, fits)
             if line is not None:
-                return self._worthier(ring, line, fits) or line.units[0]
+                return self._worthier(priority, line, fits) or line.units[0]
         return None
 
     def granted(self, asker: Asker, unit: UnitAsked) -> None:
@@ -102,8 +104,9 @@ class Turns:
         line.units.remove(unit)
         asker.waiting -= 1
         self._given.granted(unit)
-        self._passed_over = 0 if self._rings[unit.priority][0] is line else self._passed_over + 1
-        line.deficit = max(line.deficit - unit.size, -float(self._config.passed_over_max * self._config.quantum))
+        passed = self._passed_over
+        passed[unit.priority] = 0 if self._rings[unit.priority][0] is line else passed[unit.priority] + 1
+        line.deficit = max(line.deficit - unit.size, self._least)
         self._earned[unit.priority] = max(0.0, self._earned[unit.priority] - unit.size)
         for lower in _CLASSES[unit.priority + 1 :]:
             if self._rings[lower]:
@@ -131,12 +134,15 @@ class Turns:
             ring.rotate(-1)
         return None
 
-    def _worthier(self, ring: deque[Line], turn: Line, fits: Callable[[Asker, int], bool]) -> UnitAsked | None:
-        """What goes before the first unit of the line whose turn it is; None when nothing does."""
-        if self._passed_over >= self._config.passed_over_max:
+    def _worthier(self, priority: Priority, turn: Line, fits: Callable[[Asker, int], bool]) -> UnitAsked | None:
+        """What goes before the first unit of the line whose turn it is; None when nothing does, or only of askers that
+        owe as much as anybody may."""
+        if self._passed_over[priority] >= self._config.passed_over_max:
             return None
         blob, fresh = turn.units[0].blob, None
-        for line in ring:
+        for line in self._rings[priority]:
+            if line.deficit <= self._least:
+                continue
             for unit in line.units:
                 if unit.blob != blob:
                     continue

@@ -60,6 +60,7 @@ class ChunkRequest:
     """Its bytes cross a site border."""
     promised: Neighbour | None = None
     """It is withdrawn, to be asked of this one."""
+    withdrawn_at: Instant = 0.0
 
     def remaining(self, now: Instant) -> float:
         """Seconds that it should still take; once overdue, as long again as it has taken."""
@@ -115,7 +116,7 @@ class Fetch:
     refresh: float = 0.0
     """Pause before the next lookup."""
     moved: dict[int, NodeId] = field(default_factory=dict)
-    """Chunks that were taken back, and from whom last."""
+    """Chunks that were taken back, and from whom: each once, or it would go round among holders that are all slow."""
     hedges: int = 0
     """Second requests made for chunks that were late."""
     hedge_at: Instant = NEVER

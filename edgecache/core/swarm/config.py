@@ -100,6 +100,9 @@ class SwarmConfig:
     move_to_slower: float = 0.5
     """... unless that one's goodput is below this part of the other's. Less: chunks end at slow peers; more: fast ones
     have longer lines. Simulated: no difference between 0.5 and 1. Guess."""
+    move_answer: float = 0.5
+    """What was withdrawn is not asked of a second neighbour for so long: its holder refuses it, or is sending it. Less:
+    more is sent twice; more: one that does neither is waited for. Two round trips of a slow link."""
     hedge_check: float = 0.1
     """How often a late request that nobody can help with is looked at again while nothing arrives."""
 

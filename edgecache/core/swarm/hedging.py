@@ -68,7 +68,8 @@ class Hedging:
     def _helper(self, late: ChunkRequest, ready: list[Neighbour], now: Instant) -> Neighbour | None:
         """Another holder, in this site, that is expected to be much sooner."""
         others = [n for n in ready if n is not late.neighbour and n.have >> late.index & 1 and not n.peer.elsewhere]
-        if not others:
+        moving = late.promised is not None and now < late.withdrawn_at + self._state.config.move_answer
+        if moving or not others:
             return None
         best = min(others, key=lambda n: n.peer.expected(late.size))
         sooner = best.peer.expected(late.size) * self._state.config.hedge_gain < late.remaining(now)

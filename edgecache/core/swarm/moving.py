@@ -4,8 +4,9 @@ Theory of operation. A chunk that only one fellow has is asked of it by all the 
 some have got it, and could give it, but everybody has asked already. So when a neighbour has nothing to do for us, and
 all that it has is under way from others, the request made last is withdrawn: the one that waits at the end of a line.
 Only when its holder refuses it, which says that it will not come, is it asked of somebody else; what is being sent
-already comes all the same. So nothing is sent twice. A chunk is not asked again of whom it was taken back from while
-somebody else has it, and each neighbour is freed one chunk at a time.
+already comes all the same. So no chunk is sent twice; of one that is asked for in two units, the first may be. A chunk
+is moved once, and not asked again of whom it was taken back from while somebody else has it; each neighbour is freed
+one chunk at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Moving:
             if not free.peer.requests and not free.promised:
                 request = self._last_in_line(fetch, free, now)
                 if request is not None:
-                    request.promised = free
+                    request.promised, request.withdrawn_at = free, now
                     free.promised = True
                     out.send(request.neighbour.peer.node, Cancel(request.blob, (request.index,)))
 
@@ -51,7 +52,7 @@ class Moving:
     def _may_move(self, fetch: Fetch, request: ChunkRequest, free: Neighbour) -> bool:
         """Not what has begun to come; nor to a farther tier, a much slower peer, or from a partial holder to a complete
         one."""
-        if request.received or request.promised is not None or fetch.moved.get(request.index) == free.peer.node:
+        if request.received or request.promised is not None or request.index in fetch.moved:
             return False
         holder = request.neighbour
         if free.peer.goodput.rate < self._state.config.move_to_slower * holder.peer.goodput.rate:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from edgecache.core.serving import ServingConfig
 from edgecache.core.serving.given import Given
 from edgecache.core.vocabulary import RequestId, UnitAsked
 from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.priority import Priority
 from tests.unit.core.serving.test_serving import BLOB, OTHER, Counterpart, bytes_of, node
 
 ONE_BY_ONE = ServingConfig(ahead_bytes=CHUNK_BYTES)
@@ -57,6 +60,37 @@ def test_whoever_asks_for_news_all_the_time_keeps_nobody_waiting_for_ever() -> N
         there.sent(there.granted[0])
         index += 1
     assert index <= most + 3
+
+
+def test_not_even_while_a_class_below_waits_too() -> None:
+    """Three ask for news, one for what was given, and one for something less urgent, which is served now and then."""
+    there, served, grants, index = Counterpart(), 0, 0, 1
+    while served < 5 and grants < 1000:
+        waiting = Counter((unit.peer, unit.priority) for unit in there.serving._queued.values())
+        for number in (1, 2, 3):
+            for _ in range(4 - waiting[node(number), Priority.NORMAL]):
+                there.ask(number, index=(index := index + 1))
+        for _ in range(4 - waiting[node(9), Priority.NORMAL]):
+            there.ask(9, index=0)
+        for _ in range(2 - waiting[node(8), Priority.PREFETCH]):
+            request = RequestId(len(there.units) + 1)
+            there.units[request] = UnitAsked(request, node(8), OTHER, 0, CHUNK_BYTES, Priority.PREFETCH)
+            there.give(there.units[request])
+        there.pass_time(0.042)
+        served += there.units[there.granted[0]].peer == node(9)
+        there.sent(there.granted[0])
+        grants += 1
+    assert grants <= 5 * (ServingConfig().passed_over_max + 5)
+
+
+def test_a_byte_of_a_chunk_does_not_make_it_old() -> None:
+    there = Counterpart(ONE_BY_ONE)
+    for index in range(8):
+        there.ask(9, index=index, size=1)
+    there.send_all()
+    for number, index in ((1, 7), (2, 7), (3, 1)):
+        there.ask(number, index=index)
+    assert order(there) == [(1, 7), (3, 1), (2, 7)]
 
 
 def test_what_was_got_out_of_turn_is_owed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgecache.core.swarm import SwarmConfig
 from edgecache.core.swarm.scoring import SHARED_UNIT, Goodput, Peer
-from edgecache.core.vocabulary import FetchChunk, FetchFailure, FetchWanted, Send
+from edgecache.core.vocabulary import FetchChunk, FetchFailure, FetchWanted, Send, VerifyBlob
 from edgecache.wire.messages import Cancel
 from tests.unit.core.swarm.desk import Desk
 from tests.unit.core.swarm.world import blob_of, node_id
@@ -108,6 +108,44 @@ def test_holders_that_refuse_in_turns_end_nothing_and_start_no_storm() -> None:
     desk.now += 100.0
     desk.have(1, TWO)
     assert desk.finish(TWO)
+
+
+def test_what_all_holders_are_slow_with_comes_all_the_same() -> None:
+    """Each needs 0.3 s for a chunk, longer than a request waits before it is moved: it must not go round among them."""
+    info, desk = blob_of(256 * 1024), Desk()
+    desk.link(1, 2, 3)
+    desk.give(FetchWanted(info.blob))
+    for number in (1, 2, 3):
+        desk.have(number, info, [0], wanting=True)
+    desk.manifest(info)
+    asked_at: dict[int, float] = {}
+    began = desk.now
+    while not desk.heard(VerifyBlob) and desk.now - began < 5.0:
+        cancelled = [send.peer for send in desk.heard(Send) if isinstance(send.message, Cancel)]
+        desk.clear()
+        desk.now += 0.01
+        if any(key.name == "pump" and at <= desk.now for key, at in desk.timers.items()):
+            desk.ring("pump")
+        for request, effect in list(desk.open.items()):
+            if effect.peer in cancelled:
+                desk.fail(effect, FetchFailure.NOT_FOUND)
+            elif desk.now - asked_at.setdefault(request, desk.now) >= 0.3:
+                desk.store(effect, info)
+    assert desk.heard(VerifyBlob)
+    assert desk.now - began < 1.0
+
+
+def test_what_is_withdrawn_is_hedged_only_if_its_holder_does_not_answer() -> None:
+    desk, asked = waiting()
+    desk.now += 0.01
+    desk.have(2, TWO, [asked.index], full=False, wanting=True)
+    desk.now += 1.0
+    desk.ring("pump")
+    assert withdrawn(desk) == [(asked.index,)]
+    assert not desk.asked_of(2), "late as it is: it was withdrawn in this moment"
+    desk.now += SwarmConfig().move_answer + 0.1
+    desk.ring("pump")
+    assert desk.asked_of(2) == [asked.index]
 
 
 def test_units_are_those_of_a_link_of_our_own_but_never_more_than_half_a_chunk_for_that() -> None:
