@@ -221,8 +221,9 @@ class Blob:
     def coming(self, among: int, patience: float, now: Instant) -> tuple[int, Instant]:
         """Those of `among` that fellows have under way, for `patience` seconds at most; and since when the first.
 
-        What was claimed before counts from then on, whoever claimed it: claims that are made anew, or in turns, hold
-        nothing up for longer.
+        What was claimed before counts from then on, whoever claimed it; but whoever takes over what did not come is
+        given his time too, once, or all would ask for it together. Claims that are made anew, or in turns, hold nothing
+        up for longer than that.
         """
         assert self.fetch is not None
         left: list[int] = []
@@ -231,7 +232,7 @@ class Blob:
             if neighbour.peer.tier < 2:
                 for index, at in neighbour.coming.among(among):
                     if at + patience > now:
-                        since = left_at.setdefault(index, at)
+                        since = min(at, left_at.setdefault(index, at) + patience)
                         if since + patience > now:
                             left.append(index)
                             oldest = min(oldest, since)

@@ -54,7 +54,7 @@ class Chunks:
         self._crossing = Crossing(config)
         self.full = False
         """When windows were last filled no room was left: as long as nothing ends or changes its pace, or somebody new
-        has something, nothing can be asked for."""
+        has something, or wants it or no longer does, nothing can be asked for."""
 
     def limited(self, now: Instant) -> float:
         """Seconds until the rate limit allows another chunk."""
@@ -92,17 +92,17 @@ class Chunks:
         if fetch is None or fetch.picker is None or not self.may_ask(now):
             return None
         usable = rested(blob, fetch, self._state, now)
-        ready = self._with_room(usable)
+        ready = self._with_room(usable, fetch.picker)
         return Offer(blob, fetch, fetch.picker, usable, ready) if ready else None
 
     def _lasts(self, offer: Offer, now: Instant) -> bool:
         """Whether something of an offer is left after what was asked since."""
-        offer.ready = self._with_room(offer.ready) if self.may_ask(now) else []
+        offer.ready = self._with_room(offer.ready, offer.picker) if self.may_ask(now) else []
         return bool(offer.ready)
 
-    def _with_room(self, neighbours: list[Neighbour]) -> list[Neighbour]:
-        handling, crossing = self._state.handling, self._crossing
-        return [n for n in neighbours if n.peer.has_room(handling) and crossing.has_room(n.peer, handling)]
+    def _with_room(self, neighbours: list[Neighbour], picker: Picker) -> list[Neighbour]:
+        handling, crossing, askers = self._state.handling, self._crossing, picker.askers
+        return [n for n in neighbours if n.peer.has_room(handling) and crossing.has_room(n.peer, handling, askers)]
 
     def _start_one(self, offer: Offer, now: Instant, out: Outbox) -> bool:
         """Ask for one chunk, if there is one to ask of those who are ready."""
@@ -177,7 +177,7 @@ class Chunks:
         self, fetch: Fetch, picker: Picker, index: int, neighbour: Neighbour, now: Instant, out: Outbox
     ) -> None:
         peer, size, blob = neighbour.peer, picker.info.chunk_bytes(index), picker.info.blob
-        askers = 1 if peer.elsewhere else max(len(picker.shares), 1)
+        askers = 1 if peer.elsewhere else picker.askers
         unit = min(peer.unit(askers), self._state.config.unit_most)
         expected = peer.expected(size)
         request = ChunkRequest(

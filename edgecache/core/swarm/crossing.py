@@ -3,7 +3,9 @@
 Theory of operation. Holders in other sites mostly share one narrow link, so asking more of them at once brings nothing
 sooner; it only makes each of us commit to more chunks ahead, and those that fellows in our site commit to at the same
 time cross twice. So all holders elsewhere have one window together, a little more than the bandwidth-delay product of
-what they deliver together: where they do not share a link it grows to what each of them can give.
+what they deliver together: where they do not share a link it grows to what each of them can give. "A little" is one
+chunk, divided among those of our site who fetch: they queue for the same link, and of many streams in a short queue
+some get nothing for seconds, until they are given up, or asked for by a fellow as well.
 """
 
 from __future__ import annotations
@@ -23,15 +25,15 @@ class Crossing:
         self._requests = 0
         self._queued = 0
 
-    def has_room(self, peer: Peer, handling: float) -> bool:
-        """Whether one more chunk may be asked of this peer, as far as borders go."""
+    def has_room(self, peer: Peer, handling: float, askers: int) -> bool:
+        """Whether one more chunk may be asked of this peer, as far as borders go, when so many of our site fetch."""
         if not self._requests or not peer.elsewhere:
             return True
         config = self._config
         if not self._goodput.measured:
-            return self._queued < CHUNK_BYTES
+            return self._queued < CHUNK_BYTES / askers
         pipe = config.window_gain * self._goodput.rate * (peer.rtt + config.window_slack + handling)
-        return self._queued < min(pipe + CHUNK_BYTES, config.window_bytes_max)
+        return self._queued < min(pipe + CHUNK_BYTES / askers, config.window_bytes_max)
 
     def asked(self, size: int, now: Instant) -> None:
         """A chunk is asked of another site."""

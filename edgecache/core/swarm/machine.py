@@ -141,8 +141,8 @@ class Swarm:
         """Take one event or notice, then ask for whatever may be asked for now."""
         match event:
             case MessageReceived(peer, Have() as message):
-                had = self._have(peer, message, now, out)
-                self._settle(now, out, ask=not (had and self._chunks.full))
+                known = self._have(peer, message, now, out)
+                self._settle(now, out, ask=not (known and self._chunks.full))
                 return
             case ChunkStored():
                 self._chunk_stored(event, now, out)
@@ -276,13 +276,13 @@ class Swarm:
                 self._state.touch(blob.blob)
 
     def _have(self, sender: NodeId, message: Have, now: Instant, out: Outbox) -> bool:
-        """Returns whether the sender had something of it before."""
+        """Returns whether the sender had something of it before, and wants the rest or not as before."""
         blob = self._state.blobs.get(message.blob)
         neighbour = blob.neighbours.get(sender) if blob is not None else None
-        had = neighbour is not None and neighbour.have != 0
+        known = neighbour is not None and neighbour.have != 0 and neighbour.wanting == message.wanting
         self._talk.received(sender, message, now, out)
         self._state.touch(message.blob)
-        return had
+        return known
 
     # ---- what came of requests
 

@@ -157,6 +157,11 @@ class Picker:
         self.rarity = Rarity()
 
     @property
+    def askers(self) -> int:
+        """How many of our site fetch it, ourselves included."""
+        return max(len(self.shares), 1)
+
+    @property
     def missing(self) -> int:
         """Chunks that are not here."""
         return self.all & ~self.have

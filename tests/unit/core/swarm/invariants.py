@@ -38,12 +38,14 @@ def _check_full(swarm: Swarm) -> None:
     state = swarm._state
     if state.inflight + CHUNK_BYTES > state.config.inflight_bytes_max:
         return
+    crossing = swarm._chunks._crossing
     for blob in state.fetching.values():
-        if blob.fetch is not None and blob.fetch.phase is Phase.FETCHING:
+        if blob.fetch is not None and blob.fetch.phase is Phase.FETCHING and blob.fetch.picker is not None:
+            askers = blob.fetch.picker.askers
             for neighbour in blob.neighbours.values():
                 peer = neighbour.peer
                 if neighbour.have and peer.cool_until == float("-inf"):
-                    room = peer.has_room(state.handling), swarm._chunks._crossing.has_room(peer, state.handling)
+                    room = peer.has_room(state.handling), crossing.has_room(peer, state.handling, askers)
                     assert not all(room)
 
 
