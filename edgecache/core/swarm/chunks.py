@@ -156,22 +156,13 @@ class Chunks:
             return picker.pick(ours & ~nearer, rng, config.random_first)
         least = config.crossing_patience if ready[0].peer.elsewhere else 0.0
         patience = min(max(config.left_patience * (first + config.delta_delay), least), config.timeout_max)
-        if (scarce := others & ~among_us) and (unclaimed := self._unclaimed(offer, scarce, patience, now)):
+        if (scarce := others & ~among_us) and (unclaimed := offer.unclaimed(scarce, patience, self._state, now)):
             index = picker.own(unclaimed)
             return picker.pick_for_others(unclaimed, rng) if index is None else index
         for neighbour in usable:
             if neighbour.fellow and neighbour.score(CHUNK_BYTES, bias) <= soonest:
                 spared |= neighbour.have
         return picker.pick((ours & ~nearer) | (others & among_us & ~spared), rng, config.random_first)
-
-    def _unclaimed(self, offer: Offer, scarce: int, patience: float, now: Instant) -> int:
-        """Of chunks that no leecher has: all but those that one has under way; these too, when they do not come."""
-        fetch = offer.fetch
-        fetch.patience = patience
-        fetch.left, since = offer.blob.coming(scarce, patience, now)
-        if fetch.left == scarce:
-            self._state.wake_at(since + patience)
-        return scarce & ~fetch.left
 
     def _ask(
         self, fetch: Fetch, picker: Picker, index: int, neighbour: Neighbour, now: Instant, out: Outbox

@@ -38,6 +38,15 @@ class Offer:
         self.tiers = [tiers[tier] for tier in sorted(tiers)]
         """The usable ones, the nearest tier first."""
 
+    def unclaimed(self, scarce: int, patience: float, state: SwarmState, now: Instant) -> int:
+        """Of chunks that no leecher has: all but those that one has under way; these too, when they do not come."""
+        fetch = self.fetch
+        fetch.patience = patience
+        fetch.left, since = self.blob.coming(scarce, patience, now)
+        if fetch.left == scarce:
+            state.wake_at(since + patience)
+        return scarce & ~fetch.left
+
 
 def rested(blob: Blob, fetch: Fetch, state: SwarmState, now: Instant) -> list[Neighbour]:
     """Those that have something and are not left alone at this moment; the wake-up is set for the others."""
