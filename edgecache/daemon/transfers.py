@@ -13,6 +13,7 @@ from edgecache.daemon.engine import Engine, Lane, held
 from edgecache.daemon.grouping import SmallBlobs
 from edgecache.daemon.pacing import Pace
 from edgecache.daemon.room import begun, wished_no_more
+from edgecache.model.content import UNITS_AHEAD
 from edgecache.model.errors import (
     EdgecacheError,
     MalformedMessage,
@@ -34,8 +35,6 @@ VERIFY_AGAIN = 5.0
 """Pause before the whole is verified again when the disk had no room for the result."""
 _ENDED = ("done", "failed", "stopped")
 """Phases of a fetch that is none any more."""
-UNITS_AHEAD = 2
-"""Units of one chunk that are asked for at once: the next is on its way while the answer to the last travels."""
 TURN_TIMEOUT = 60.0
 """Longest wait of an asked unit for its turn; the asker has given up long before."""
 

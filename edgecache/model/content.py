@@ -9,6 +9,9 @@ from edgecache.model.ids import BlobId, Digest
 CHUNK_BYTES = 256 * 1024
 """Rule 1: always 256 KiB, so that the same file has the same id everywhere."""
 
+UNITS_AHEAD = 2
+"""Units of one chunk that a driver asks for at once: the next is on its way while the answer to the last travels."""
+
 PAGE_CHUNKS = 1024
 """Chunk digests in one manifest page: 32 KiB of digests describe 256 MiB."""
 

@@ -27,7 +27,7 @@ from edgecache.core.vocabulary import (
     UnitServed,
     UnitWithdrawn,
 )
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import CHUNK_BYTES, UNITS_AHEAD
 from edgecache.model.errors import StoreFull
 from edgecache.model.ids import BlobId
 from edgecache.model.instant import Instant
@@ -43,9 +43,6 @@ ANSWER_BYTES = 60
 """What a CoAP answer has besides its payload."""
 
 DIGEST_BYTES = 32
-
-UNITS_AHEAD = 2
-"""Units of one chunk that are under way at once; as the driver's."""
 
 
 @dataclass(slots=True)

@@ -2,9 +2,9 @@
 
 Theory of operation. Whatever is in progress shares the uplink. With n askers served at once nobody has a whole chunk
 before n chunk times, and nobody can pass one on meanwhile; n connections fill the queue before the uplink together, and
-what overflows is sent twice. So only little is granted ahead of what has left: two chunks, and what leaves in a moment,
-which keeps a fast uplink busy. What has been in progress for long waits for a slow reader or a lossy path, not for the
-uplink, and does not count.
+what overflows is sent twice. So only little is granted ahead of what has left: `ahead_bytes`, and what leaves in a
+moment, which keeps a fast uplink busy. What has been in progress for long waits for a slow reader or a lossy path, not
+for the uplink, and does not count.
 """
 
 from __future__ import annotations

@@ -265,7 +265,8 @@ class Serving:
         most = config.asker_bytes if self._bytes < config.bytes_max // 2 else CHUNK_BYTES
         if asker.bytes + size > most or asker.granted >= config.asker_units:
             return False
-        return asker.node not in self._paces or not self._paces[asker.node].wait(self._now)
+        pace = self._paces.get(asker.node)
+        return pace is None or not pace.wait(self._now)
 
     def _wake(self, at: Instant, out: Outbox) -> None:
         """Come back then, or before."""

@@ -69,9 +69,6 @@ class Turns:
         """Grants in a row, of each class, that were not for whom it was the turn of."""
         self._earned: dict[Priority, float] = dict.fromkeys(Priority, 0.0)
 
-    def __bool__(self) -> bool:
-        return any(self._rings.values())
-
     def add(self, asker: Asker, unit: UnitAsked) -> None:
         """A unit waits."""
         line = asker.lines.get(unit.priority)
@@ -92,8 +89,7 @@ class Turns:
     def next(self, fits: Callable[[Asker, int], bool]) -> UnitAsked | None:
         """The unit to serve now, of an asker for whom one of its size fits; None when nobody's does."""
         for priority in self._order():
-            ring = self._rings[priority]
-            line = self._turn(ring, fits)
+            line = self._turn(self._rings[priority], fits)
             if line is not None:
                 return self._worthier(priority, line, fits) or line.units[0]
         return None

@@ -10,7 +10,6 @@ from edgecache.core.swarm.blobs import Blob, Fetch, SwarmState
 from edgecache.core.swarm.picker import Picker
 from edgecache.core.swarm.scoring import Neighbour
 from edgecache.model.instant import Instant
-from edgecache.model.priority import Priority
 
 
 class Offer:
@@ -28,12 +27,8 @@ class Offer:
         """Chunks that usable fellows have."""
         tiers: dict[int, list[Neighbour]] = {}
         for neighbour in usable:
-            tier = neighbour.peer.tier
-            if tier in tiers:
-                tiers[tier].append(neighbour)
-            else:
-                tiers[tier] = [neighbour]
-            if neighbour.wanting and tier < 2:
+            tiers.setdefault(neighbour.peer.tier, []).append(neighbour)
+            if neighbour.fellow:
                 self.among_us |= neighbour.have
         self.tiers = [tiers[tier] for tier in sorted(tiers)]
         """The usable ones, the nearest tier first."""
@@ -50,11 +45,10 @@ class Offer:
 
 def rested(blob: Blob, fetch: Fetch, state: SwarmState, now: Instant) -> list[Neighbour]:
     """Those that have something and are not left alone at this moment; the wake-up is set for the others."""
-    update = fetch.priority is Priority.OTA
     out = []
     for neighbour in blob.neighbours.values():
         if neighbour.have:
-            resting_until = neighbour.peer.updates_cool_until if update else neighbour.peer.cool_until
+            resting_until = neighbour.peer.resting_until(fetch.priority)
             if now < resting_until:
                 state.wake_at(resting_until)
             else:

@@ -92,18 +92,6 @@ def test_a_lost_link_gives_back_every_unit() -> None:
     run(work())
 
 
-def test_a_whole_that_has_lost_a_chunk_is_told_to_the_core() -> None:
-    async def work() -> None:
-        desk = Desk()
-        desk.store.fails["verify_whole"] = NotFound("a chunk was lost")
-        desk.transfers.verify(v.VerifyBlob(BLOB))
-        await desk.engine.settle()
-        assert len(desk.engine.heard(v.BlobHeld)) == 1
-        assert not desk.engine.heard(v.BlobVerified)
-
-    run(work())
-
-
 def test_an_asker_that_goes_is_forgotten() -> None:
     async def work() -> None:
         desk = Desk()
@@ -273,10 +261,11 @@ def test_a_blob_begun_for_nobody_is_known_to_the_core_which_may_evict_it() -> No
     run(work())
 
 
-def test_a_disk_that_lost_something_is_no_end_of_the_fetch() -> None:
+@pytest.mark.parametrize("failure", [StoreCorrupt("a chunk has changed"), NotFound("a chunk was lost")])
+def test_a_disk_that_lost_something_is_no_end_of_the_fetch(failure: EdgecacheError) -> None:
     async def work() -> None:
         desk = Desk()
-        desk.store.fails["verify_whole"] = StoreCorrupt("a chunk has changed")
+        desk.store.fails["verify_whole"] = failure
         desk.transfers.verify(v.VerifyBlob(BLOB))
         await desk.engine.settle()
         assert not desk.engine.heard(v.BlobVerified)
