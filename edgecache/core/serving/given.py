@@ -3,8 +3,9 @@
 Theory of operation. While leechers of one blob wait, a chunk that nobody has been given is worth more than one more
 copy of another: whoever gets it can pass it on. So it goes first, whoever asks for it, but not more than
 `passed_over_max` times in a row. And a chunk that is asked for in parts is of no use to anybody before its last part:
-once begun it is finished, before others begin. Both change the order only: in the long run everybody gets his share of
-the bytes.
+once begun it is finished, before others begin. Who gets more than his share by that owes it, up to a bound, and
+goes out of turn no more while he owes as much; of three who ask for nothing but news, a fourth who asks for what was
+given before still gets a twelfth instead of a fourth.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ quantum times weight to a line's deficit, and a line is served while its deficit
 For each byte granted to a class, every lower class that waits earns `lower_share` of a byte; one that has earned a
 chunk goes first once. What one class cannot use, because its askers have enough in progress, goes to the next.
 Within a class, chunks that were begun and those that nobody was given go before others of the same blob (given.py);
-their bytes are taken from the deficit of whoever got them.
+their bytes are taken from the deficit of whoever got them, which is bounded: shares and weights bend to that.
 """
 
 from __future__ import annotations

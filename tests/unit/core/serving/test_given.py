@@ -83,6 +83,22 @@ def test_not_even_while_a_class_below_waits_too() -> None:
     assert grants <= 5 * (ServingConfig().passed_over_max + 5)
 
 
+def test_who_owes_as_much_as_anybody_may_goes_out_of_turn_no_more() -> None:
+    """Three ask for nothing but news, one for what was given: more is left to it than every thirty-second grant."""
+    there, got, index = Counterpart(), 0, 1
+    for _ in range(1000):
+        waiting = Counter(unit.peer for unit in there.serving._queued.values())
+        for number in (1, 2, 3):
+            for _ in range(4 - waiting[node(number)]):
+                there.ask(number, index=(index := index + 1))
+        for _ in range(4 - waiting[node(9)]):
+            there.ask(9, index=0)
+        there.pass_time(0.042)
+        got += there.units[there.granted[0]].peer == node(9)
+        there.sent(there.granted[0])
+    assert got > 1000 / 20
+
+
 def test_a_byte_of_a_chunk_does_not_make_it_old() -> None:
     there = Counterpart(ONE_BY_ONE)
     for index in range(8):
