@@ -24,6 +24,7 @@ from edgecache.adapters.pki.profile import check_peer
 from edgecache.adapters.pki.signer import NodeSigner
 from edgecache.adapters.system.addresses import AddressWatcher, own_addresses, without_zones
 from edgecache.adapters.system.clock import SystemClock
+from edgecache.adapters.system.coalescing import CoalescingSelector, coalescing_loop
 from edgecache.adapters.system.device import host_id
 from edgecache.adapters.system.journal import RateLimited, configure_logging
 from edgecache.adapters.system.service import ServiceManager
@@ -65,7 +66,9 @@ THREADS_TIMEOUT = 0.1
 def run_agent(config: Config) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     configure_logging(config.log.level)
-    code = asyncio.run(_run(config))
+    selector = CoalescingSelector()
+    with asyncio.Runner(loop_factory=partial(coalescing_loop, selector)) as runner:
+        code = runner.run(_run(config, selector.piece))
     busy = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
     for thread in busy:
         thread.join(THREADS_TIMEOUT / len(busy))
@@ -76,14 +79,14 @@ def run_agent(config: Config) -> int:
     return code
 
 
-async def _run(config: Config) -> int:
+async def _run(config: Config, piece: Callable[[int], None]) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, log.warning, "restart the agent for a changed configuration to apply")
     manager = ServiceManager()
-    async with running(config, manager):
+    async with running(config, manager, piece):
         await stopping.wait()
         manager.stopping()
     return 0
@@ -121,8 +124,10 @@ def open_store(config: Config, wall: Callable[[], float]) -> DiskStore:
 
 
 @asynccontextmanager
-async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driver]:
-    """A whole agent; stopped cleanly on the way out."""
+async def running(
+    config: Config, manager: ServiceManager, piece: Callable[[int], None]
+) -> AsyncIterator[Driver]:
+    """A whole agent; stopped cleanly on the way out. `piece` hears of bytes of unfinished chunks."""
     files = IdentityFiles(config.data_dir)
     credentials = load_credentials(files)
     clock, limiter = SystemClock(), RateLimited(logging.getLogger("edgecache"))
@@ -148,7 +153,7 @@ async def running(config: Config, manager: ServiceManager) -> AsyncIterator[Driv
     server_tls, client_tls = tls_contexts(files)
     links = await CoapLinks.create(
         driver, server_tls=server_tls, client_tls=client_tls, check_peer=identify, journal=limiter,
-        bounds=_bounds(config),
+        bounds=_bounds(config), piece=piece,
     )
     driver.links = links
     async with _winding_down(driver) as closers:

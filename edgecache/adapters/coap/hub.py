@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +31,8 @@ class Hub(Protocol):
 
     bounds: LinkBounds
     receive_buffer: memoryview
+    piece: Callable[[int], None]
+    """Told how many bytes came of a large message that is not complete yet."""
 
     def admit(self, connection: Connection) -> bool:
         """Take a connection into the table; False when it may not stay."""

@@ -27,6 +27,11 @@ class Inbox:
         """Whether a message has begun and not ended."""
         return self._filled > self._begin
 
+    @property
+    def large(self) -> bool:
+        """Whether what has begun is larger than a TLS record."""
+        return self._expected > ROOM_BYTES
+
     def space(self) -> memoryview:
         """Where the next bytes go; never empty."""
         return memoryview(self._buffer)[self._filled :]

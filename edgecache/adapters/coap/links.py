@@ -44,15 +44,17 @@ class CoapLinks(Links):
     async def create(
         cls, handler: LinkHandler, *, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext,
         check_peer: Callable[[bytes], NodeId], journal: Journal, bounds: LinkBounds = LinkBounds(),  # noqa: B008
+        piece: Callable[[int], None] = lambda _: None,
     ) -> CoapLinks:
         """Links for `handler`. Both TLS contexts must demand the peer's certificate; `check_peer` is given its DER
-        and names the node, or raises Denied."""
+        and names the node, or raises Denied. `piece` is told how many bytes came of a large message, each time that
+        some came and it is not complete yet."""
         for context in (server_tls, client_tls):
             if context.verify_mode is not ssl.CERT_REQUIRED:
                 raise ValueError("a TLS context that does not demand a certificate")
         context = Context(serversite=MeshSite(handler, journal.warning), loggername=LIBRARY_LOGGER)
         exchange = await Exchange.attach(context, UnitServer(handler, journal.warning))
-        switchboard = Switchboard(handler, exchange, check_peer, journal, bounds)
+        switchboard = Switchboard(handler, exchange, check_peer, journal, bounds, piece)
         dialler = Dialler(switchboard, client_tls, bounds)
         return cls(context, switchboard, dialler, Asker(context, exchange, switchboard), server_tls)
 

@@ -55,10 +55,13 @@ class SecureStream(asyncio.BufferedProtocol):
     """The protocol object of one connection."""
 
     def __init__(
-        self, user: StreamUser, context: ssl.SSLContext, receive_buffer: memoryview, bounds: LinkBounds, *, server: bool
+        self, user: StreamUser, context: ssl.SSLContext, receive_buffer: memoryview, bounds: LinkBounds,
+        piece: Callable[[int], None], *, server: bool,
     ) -> None:
-        """`receive_buffer` may be shared: what is in it is decrypted before anybody else reads."""
+        """`receive_buffer` may be shared: what is in it is decrypted before anybody else reads. `piece` is told how
+        many bytes came of a large message that is not complete yet."""
         self._user, self._buffer, self._bounds, self._server = user, receive_buffer, bounds, server
+        self._piece = piece
         self._loop = asyncio.get_running_loop()
         self._tls = TlsStream(context, server=server)
         self._inbox = Inbox(user.allow)
@@ -103,6 +106,8 @@ class SecureStream(asyncio.BufferedProtocol):
         if not self._ending:
             self._tls.feed(self._buffer[:nbytes])
             self._guarded(self._advance)
+            if self._inbox.large:
+                self._piece(nbytes)
 
     def eof_received(self) -> bool:
         """The peer sends nothing more; asyncio then closes the socket."""

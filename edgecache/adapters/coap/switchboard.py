@@ -32,10 +32,10 @@ class Switchboard:
 
     def __init__(
         self, handler: LinkHandler, exchange: Exchange, check_peer: Callable[[bytes], NodeId], journal: Journal,
-        bounds: LinkBounds,
+        bounds: LinkBounds, piece: Callable[[int], None],
     ) -> None:
         self._handler, self._exchange, self._check_peer, self._journal = handler, exchange, check_peer, journal
-        self.bounds = bounds
+        self.bounds, self.piece = bounds, piece
         self.receive_buffer = memoryview(bytearray(RECEIVE_BYTES))
         self._loop = asyncio.get_running_loop()
         self._connections: dict[Connection, None] = {}

@@ -245,9 +245,10 @@ class Mesh:
     async def node(
         self, *, authority: Authority | None = None, identity: Identity | None = None,
         bounds: LinkBounds = LinkBounds(),  # noqa: B008
-        refuse: NodeId | None = None, listen: bool = True,
+        refuse: NodeId | None = None, listen: bool = True, piece: Callable[[int], None] = lambda _: None,
     ) -> Node:
-        """A started node; `refuse` is a node whose certificate it does not take for one of the mesh."""
+        """A started node; `refuse` is a node whose certificate it does not take for one of the mesh, `piece` is told
+        of bytes of large messages that are not complete."""
         self._count += 1
         authority = authority or self.authority
         identity = identity or authority.issue(f"node{self._count}")
@@ -261,7 +262,7 @@ class Mesh:
             return node
 
         links = await CoapLinks.create(
-            handler, server_tls=server, client_tls=client, check_peer=check, journal=log, bounds=bounds
+            handler, server_tls=server, client_tls=client, check_peer=check, journal=log, bounds=bounds, piece=piece
         )
         self._stack.push_async_callback(links.stop)
         port = await links.listen("127.0.0.1", 0) if listen else 0

@@ -109,3 +109,24 @@ async def test_who_wants_no_response_gets_none(mesh: Mesh) -> None:
     peer.write(get(b"n", "chunk", DIGEST, query=QUERY, more=((Option.NO_RESPONSE, b"\x02"),)))
     assert (await ask(node, peer)).payload == CHUNK
     assert len(node.handler.units_sent) == 2
+
+
+@in_mesh
+async def test_pieces_of_a_chunk_are_counted_until_it_is_here(mesh: Mesh) -> None:
+    pieces: list[int] = []
+    node = await mesh.node(piece=pieces.append)
+    peer, identity = await RawPeer.linked(mesh, node)
+    size = len(CHUNK)
+    asked = asyncio.create_task(node.links.fetch_unit(identity.node, BLOB, 0, sha256(CHUNK), 0, size, 5.0))
+    request = await peer.frame()
+    answer = f.head(Code.CONTENT, request.token, b"", size) + CHUNK
+    assert pieces == []
+    peer.write(answer[: size // 2])
+    while sum(pieces) < size // 2:
+        await asyncio.sleep(0.001)
+    peer.write(answer[size // 2 :])
+    assert await asked == CHUNK
+    counted = len(pieces)
+    peer.write(f.head(Code.PING, b"p", b"", 0))
+    assert (await peer.frame()).code == Code.PONG
+    assert len(pieces) == counted, "a small message is no piece"

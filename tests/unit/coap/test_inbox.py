@@ -54,6 +54,16 @@ def test_byte_by_byte() -> None:
     assert len(pour(inbox, data[-1:], 1)) == 1
 
 
+def test_a_message_is_large_from_its_head_to_its_end() -> None:
+    inbox, short = Inbox(allow_all), f.head(2, b"t", b"", 20) + b"x" * 20
+    long = f.head(2, b"t", b"", 70_000) + b"x" * 70_000
+    assert len(pour(inbox, short + long[:100], 1000)) == 1
+    assert inbox.large
+    assert len(pour(inbox, long[100:] + short[:10], 1000)) == 1
+    assert inbox.partial
+    assert not inbox.large
+
+
 def test_a_message_is_asked_about_before_anything_is_allocated_for_it() -> None:
     asked: list[tuple[int, int]] = []
 

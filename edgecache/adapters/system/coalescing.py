@@ -1,0 +1,66 @@
+"""Fewer wake-ups while chunks trickle in: the event loop looks for more only when there may be something to do.
+
+Theory of operation. A packet of a chunk on its way is nothing to act upon, and waking up for it costs more than
+decrypting it. So when a turn of the loop brought only a little of unfinished chunks, sockets are left alone for a
+moment, and the kernel collects; network drivers coalesce interrupts in the same way. The more connections brought
+something, the longer the rest, as each brings less in a given time; and the more came, the shorter. The kernel may hold
+back its acknowledgements until the data is read, so a rest is short beside a round trip of a home network: a sender
+that has only one or two connections would be slowed down. Timers are on time, and without chunks on their way nothing
+rests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+
+REST_SECONDS = 0.001
+"""Rest for each connection that brought a piece. More: fewer wake-ups; less: acknowledgements and control messages are
+not held up. Measured, two fetch from one at 50 Mbit/s: done after 6.7 s without, 6.6 to 6.9 s at 1 ms with half the
+CPU, 7.2 s at 2.2 ms, with hardly less."""
+
+REST_MAX_SECONDS = 0.005
+"""... and at most. Measured, 8 agents at 20 Mbit/s: 20 % less CPU than without any rest."""
+
+ENOUGH_BYTES = 64 * 1024
+"""After a turn that brought so much there is no rest. Guess: a quarter of a chunk."""
+
+
+class CoalescingSelector(selectors.EpollSelector):
+    """epoll for one event loop; not thread-safe, as none is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces = self._bytes = 0
+        self._resting_until = 0.0
+        """0 when nothing rests."""
+
+    def piece(self, size: int) -> None:
+        """A connection brought so many bytes of a large message that is not complete yet."""
+        self._pieces += 1
+        self._bytes += size
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """As the base class, but sockets that become ready while the loop rests are found at its end."""
+        if not self._pieces and not self._resting_until:
+            return super().select(timeout)
+        now = time.monotonic()
+        if self._pieces:
+            self._resting_until = now + self._due()
+            self._pieces = self._bytes = 0
+        rest = max(0.0, self._resting_until - now)
+        if timeout is not None and timeout < rest:  # a timer is due, or a callback waits
+            time.sleep(max(0.0, timeout))
+            return []
+        time.sleep(rest)
+        self._resting_until = 0.0
+        return super().select(None if timeout is None else timeout - rest)
+
+    def _due(self) -> float:
+        return min(REST_SECONDS * self._pieces, REST_MAX_SECONDS) * max(0.0, 1 - self._bytes / ENOUGH_BYTES)
+
+
+def coalescing_loop(selector: CoalescingSelector) -> asyncio.AbstractEventLoop:
+    """An event loop that waits with this selector."""
+    return asyncio.SelectorEventLoop(selector)
