@@ -18,6 +18,12 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _BUSY = {errno.EWOULDBLOCK, errno.EACCES}
 
+_MEMORY_TYPES = (0x01021994, 0x858458F6)
+"""TMPFS_MAGIC and RAMFS_MAGIC (linux/magic.h)."""
+
+_STATFS_BYTES = 512
+"""struct statfs has at most 120 bytes."""
+
 
 def store_error(what: str, error: OSError) -> StoreError:
     """What the failure of an operation means to the user of a store."""
@@ -46,6 +52,24 @@ def _sync_file_system(descriptor: int) -> None:
     if _LIBC.syncfs(descriptor):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def _in_memory(descriptor: int) -> bool:
+    """Whether a file is on a file system that has no disk, by statfs(2), which Python does not have."""
+    buffer = (ctypes.c_byte * _STATFS_BYTES)()
+    if _LIBC.fstatfs(descriptor, ctypes.byref(buffer)):
+        return False
+    return ctypes.c_ulong.from_buffer(buffer).value in _MEMORY_TYPES
+
+
+def _read_cached(descriptor: int, space: memoryview, offset: int) -> int:
+    """Read what needs no disk, perhaps less than all; raises OSError where nobody can tell."""
+    try:
+        return os.preadv(descriptor, [space], offset, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP or not _in_memory(descriptor):
+            raise
+        return os.preadv(descriptor, [space], offset)  # tmpfs does not know the flag
 
 
 class _Scratch(threading.local):
@@ -207,7 +231,7 @@ class Files:
         """These bytes if memory has all of them; None when the disk would have to be asked, or nobody can tell."""
         space = self._scratch.of(size)
         try:
-            got = os.preadv(descriptor, [space], offset, os.RWF_NOWAIT)
+            got = _read_cached(descriptor, space, offset)
         except OSError:
             return None
         return bytes(space) if got == size else None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from edgecache.store.files import Files
 from tests.conformance.sample import Sample
 from tests.integration.store.conftest import Opener
 
+SHARED_MEMORY = Path("/dev/shm")
 ODD = 5 * CHUNK_BYTES + 1000
 
 
@@ -73,6 +77,40 @@ def flip(root: Path, sample: Sample, index: int) -> None:
 
 
 # ---- bytes still in memory
+
+
+def in_memory(directory: Path) -> bool:
+    """Whether a directory is on tmpfs."""
+    done = subprocess.run(["stat", "-f", "-c", "%T", str(directory)], capture_output=True, text=True, check=True)
+    return done.stdout.strip() == "tmpfs"
+
+
+def test_on_a_file_system_without_a_disk_everything_is_in_memory(sample: Sample) -> None:
+    if not in_memory(SHARED_MEMORY):
+        pytest.skip("/dev/shm is no tmpfs here")
+    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as directory, Path(directory, "file").open("w+b") as file:
+        files = Files(Path(directory))
+        file.write(b"x" * 5000)
+        file.flush()
+        assert files.cached_at(file.fileno(), 3000, 2000) == b"x" * 3000
+        assert files.cached_at(file.fileno(), 3001, 2000) is None, "the file ends before"
+
+
+def test_where_nobody_can_tell_what_memory_has_the_disk_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(descriptor: int, buffers: object, offset: int, flags: int = 0) -> int:
+        assert flags, "not read without asking whether it waits"
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if in_memory(tmp_path):
+        pytest.skip("the temporary directory has no disk")
+    with (tmp_path / "file").open("w+b") as file:
+        file.write(b"x" * 100)
+        file.flush()
+        assert Files(tmp_path).cached_at(file.fileno(), 100, 0) == b"x" * 100
+        monkeypatch.setattr("os.preadv", unknown)
+        assert Files(tmp_path).cached_at(file.fileno(), 100, 0) is None
 
 
 def test_what_was_just_written_is_served_from_memory(opened: Opener, files: WatchedFiles, sample: Sample) -> None:
