@@ -18,8 +18,10 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _BUSY = {errno.EWOULDBLOCK, errno.EACCES}
 
-_MEMORY_TYPES = (0x01021994, 0x858458F6)
-"""TMPFS_MAGIC and RAMFS_MAGIC (linux/magic.h)."""
+_TMPFS, _RAMFS = 0x01021994, 0x858458F6
+"""File system types (linux/magic.h)."""
+
+_SWAPS = Path("/proc/swaps")
 
 _STATFS_BYTES = 512
 """struct statfs has at most 120 bytes."""
@@ -54,22 +56,21 @@ def _sync_file_system(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _in_memory(descriptor: int) -> bool:
-    """Whether a file is on a file system that has no disk, by statfs(2), which Python does not have."""
+def _has_no_disk(descriptor: int) -> bool:
+    """Whether what is in this file can never be on a disk, by statfs(2), which Python does not have."""
     buffer = (ctypes.c_byte * _STATFS_BYTES)()
     if _LIBC.fstatfs(descriptor, ctypes.byref(buffer)):
         return False
-    return ctypes.c_ulong.from_buffer(buffer).value in _MEMORY_TYPES
+    kind = ctypes.c_ulong.from_buffer(buffer).value  # a word, and the first field everywhere
+    return kind == _RAMFS or (kind == _TMPFS and not _swapping())
 
 
-def _read_cached(descriptor: int, space: memoryview, offset: int) -> int:
-    """Read what needs no disk, perhaps less than all; raises OSError where nobody can tell."""
+def _swapping() -> bool:
+    """Whether pages of memory may be written to a disk; True when nobody can tell."""
     try:
-        return os.preadv(descriptor, [space], offset, os.RWF_NOWAIT)
-    except OSError as error:
-        if error.errno != errno.EOPNOTSUPP or not _in_memory(descriptor):
-            raise
-        return os.preadv(descriptor, [space], offset)  # tmpfs does not know the flag
+        return len(_SWAPS.read_text(encoding="ascii", errors="replace").splitlines()) > 1
+    except OSError:
+        return True
 
 
 class _Scratch(threading.local):
@@ -95,6 +96,8 @@ class Files:
         self._counting = threading.Lock()
         self._scratch = _Scratch()
         self._lock: int | None = None
+        self._cached_flags = os.RWF_NOWAIT
+        """For reads that may not wait. tmpfs and ramfs do not know the flag, and never wait."""
 
     def count(self, *, written: int = 0, fsyncs: int = 0) -> None:
         """Add to the totals; the index reports here what SQLite does."""
@@ -127,6 +130,8 @@ class Files:
                 ) from error
             raise store_error(f"locking {path}", error) from error
         self._lock = descriptor
+        if _has_no_disk(descriptor):
+            self._cached_flags = 0
         with suppress(OSError):  # only for people; a full disk is no reason not to start
             os.ftruncate(descriptor, os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0))
 
@@ -231,7 +236,7 @@ class Files:
         """These bytes if memory has all of them; None when the disk would have to be asked, or nobody can tell."""
         space = self._scratch.of(size)
         try:
-            got = _read_cached(descriptor, space, offset)
+            got = os.preadv(descriptor, [space], offset, self._cached_flags)
         except OSError:
             return None
         return bytes(space) if got == size else None

@@ -32,7 +32,7 @@ class Hub(Protocol):
     bounds: LinkBounds
     receive_buffer: memoryview
     piece: Callable[[int], None]
-    """Told how many bytes came of a large message that is not complete yet."""
+    """Told how many bytes a read brought that ended within a large message."""
 
     def admit(self, connection: Connection) -> bool:
         """Take a connection into the table; False when it may not stay."""

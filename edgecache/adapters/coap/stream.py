@@ -59,7 +59,7 @@ class SecureStream(asyncio.BufferedProtocol):
         piece: Callable[[int], None], *, server: bool,
     ) -> None:
         """`receive_buffer` may be shared: what is in it is decrypted before anybody else reads. `piece` is told how
-        many bytes came of a large message that is not complete yet."""
+        many bytes a read brought that ended within a large message."""
         self._user, self._buffer, self._bounds, self._server = user, receive_buffer, bounds, server
         self._piece = piece
         self._loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import subprocess
 import tempfile
@@ -79,38 +80,46 @@ def flip(root: Path, sample: Sample, index: int) -> None:
 # ---- bytes still in memory
 
 
-def in_memory(directory: Path) -> bool:
-    """Whether a directory is on tmpfs."""
+def file_system(directory: Path) -> str:
     done = subprocess.run(["stat", "-f", "-c", "%T", str(directory)], capture_output=True, text=True, check=True)
-    return done.stdout.strip() == "tmpfs"
+    return done.stdout.strip()
 
 
-def test_on_a_file_system_without_a_disk_everything_is_in_memory(sample: Sample) -> None:
-    if not in_memory(SHARED_MEMORY):
+@pytest.mark.parametrize("swaps", ["", "/swapfile file 102396 0 -2\n"])
+def test_what_is_on_tmpfs_is_in_memory_unless_memory_is_swapped(
+    swaps: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if file_system(SHARED_MEMORY) != "tmpfs":
         pytest.skip("/dev/shm is no tmpfs here")
+    (tmp_path / "swaps").write_text(f"Filename Type Size Used Priority\n{swaps}")
+    monkeypatch.setattr("edgecache.store.files._SWAPS", tmp_path / "swaps")
     with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as directory, Path(directory, "file").open("w+b") as file:
         files = Files(Path(directory))
+        files.lock(Path(directory, "lock"))
         file.write(b"x" * 5000)
         file.flush()
-        assert files.cached_at(file.fileno(), 3000, 2000) == b"x" * 3000
+        assert files.cached_at(file.fileno(), 3000, 2000) == (None if swaps else b"x" * 3000)
         assert files.cached_at(file.fileno(), 3001, 2000) is None, "the file ends before"
+        files.unlock()
 
 
 def test_where_nobody_can_tell_what_memory_has_the_disk_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(descriptor: int, buffers: object, offset: int, flags: int = 0) -> int:
-        assert flags, "not read without asking whether it waits"
+        assert flags == os.RWF_NOWAIT
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    if in_memory(tmp_path):
+    if file_system(tmp_path) in ("tmpfs", "ramfs"):
         pytest.skip("the temporary directory has no disk")
+    files = Files(tmp_path)
+    files.lock(tmp_path / "lock")
     with (tmp_path / "file").open("w+b") as file:
         file.write(b"x" * 100)
         file.flush()
-        assert Files(tmp_path).cached_at(file.fileno(), 100, 0) == b"x" * 100
         monkeypatch.setattr("os.preadv", unknown)
-        assert Files(tmp_path).cached_at(file.fileno(), 100, 0) is None
+        assert files.cached_at(file.fileno(), 100, 0) is None
+    files.unlock()
 
 
 def test_what_was_just_written_is_served_from_memory(opened: Opener, files: WatchedFiles, sample: Sample) -> None:
