@@ -124,9 +124,7 @@ def open_store(config: Config, wall: Callable[[], float]) -> DiskStore:
 
 
 @asynccontextmanager
-async def running(
-    config: Config, manager: ServiceManager, piece: Callable[[int], None]
-) -> AsyncIterator[Driver]:
+async def running(config: Config, manager: ServiceManager, piece: Callable[[int], None]) -> AsyncIterator[Driver]:
     """A whole agent; stopped cleanly on the way out. `piece` hears of bytes of unfinished chunks."""
     files = IdentityFiles(config.data_dir)
     credentials = load_credentials(files)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
+from collections.abc import Callable
 
 REST_SECONDS = 0.001
 """Rest for each connection that brought a piece. More: fewer wake-ups; less: acknowledgements and control messages are
@@ -30,8 +31,11 @@ ENOUGH_BYTES = 64 * 1024
 class CoalescingSelector(selectors.EpollSelector):
     """epoll for one event loop; not thread-safe, as none is."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, monotonic: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         super().__init__()
+        self._monotonic, self._sleep = monotonic, sleep
         self._pieces = self._bytes = 0
         self._resting_until = 0.0
         """0 when nothing rests."""
@@ -45,17 +49,17 @@ class CoalescingSelector(selectors.EpollSelector):
         """As the base class, but sockets that become ready while the loop rests are found at its end."""
         if not self._pieces and not self._resting_until:
             return super().select(timeout)
-        now = time.monotonic()
+        now = self._monotonic()
         if self._pieces:
             self._resting_until = now + self._due()
             self._pieces = self._bytes = 0
         rest = max(0.0, self._resting_until - now)
         if timeout is not None and timeout < rest:  # a timer is due, or a callback waits
             if timeout > 0:
-                time.sleep(timeout)
+                self._sleep(timeout)
             return []
         if rest > 0:  # sleeping for 0 seconds takes 80 us
-            time.sleep(rest)
+            self._sleep(rest)
         self._resting_until = 0.0
         return super().select(None if timeout is None else timeout - rest)
 

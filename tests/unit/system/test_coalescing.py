@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgecache.adapters.system import coalescing
 from edgecache.adapters.system.coalescing import (
     ENOUGH_BYTES,
     REST_MAX_SECONDS,
@@ -35,17 +34,15 @@ class FakeTime:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
-    clock = FakeTime()
-    monkeypatch.setattr(coalescing, "time", clock)
-    return clock
+def clock() -> FakeTime:
+    return FakeTime()
 
 
 @pytest.fixture
 def selector(clock: FakeTime) -> Iterator[CoalescingSelector]:
     """With one socket that is ready to be read."""
     ours, theirs = socket.socketpair()
-    with CoalescingSelector() as selector, ours, theirs:
+    with CoalescingSelector(monotonic=clock.monotonic, sleep=clock.sleep) as selector, ours, theirs:
         selector.register(ours, selectors.EVENT_READ)
         theirs.send(b"x")
         yield selector
