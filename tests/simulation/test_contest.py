@@ -43,6 +43,12 @@ def test_one_is_slow_and_one_is_killed() -> None:
     assert showing.seed_copies > showing.seed_payload, "headers"
 
 
+@pytest.mark.parametrize("seed", [3, 9, 19, 44])
+def test_what_a_slow_fellow_has_under_way_is_not_waited_for_long(seed: int) -> None:
+    contest = CONTESTS["s2"]
+    assert contend(contest, seed, strict=False).last < 1.3 * contest.bound(contest.fast)
+
+
 def test_a_showing_counts_what_was_done() -> None:
     showing = contend(SMALL, strict=False)
     assert list(showing.fast) == sorted(showing.fast)
