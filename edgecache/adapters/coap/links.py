@@ -47,8 +47,8 @@ class CoapLinks(Links):
         piece: Callable[[int], None] = lambda _: None,
     ) -> CoapLinks:
         """Links for `handler`. Both TLS contexts must demand the peer's certificate; `check_peer` is given its DER
-        and names the node, or raises Denied. `piece` is told how many bytes a read brought that
-        ended within a large message."""
+        and names the node, or raises Denied. `piece` is told how many bytes a read brought that ended
+        within a large message."""
         for context in (server_tls, client_tls):
             if context.verify_mode is not ssl.CERT_REQUIRED:
                 raise ValueError("a TLS context that does not demand a certificate")

@@ -11,7 +11,6 @@ rests.
 
 from __future__ import annotations
 
-import asyncio
 import selectors
 import time
 from collections.abc import Callable
@@ -65,8 +64,3 @@ class CoalescingSelector(selectors.EpollSelector):
 
     def _due(self) -> float:
         return min(REST_SECONDS * self._pieces, REST_MAX_SECONDS) * max(0.0, 1 - self._bytes / ENOUGH_BYTES)
-
-
-def coalescing_loop(selector: CoalescingSelector) -> asyncio.AbstractEventLoop:
-    """An event loop that waits with this selector."""
-    return asyncio.SelectorEventLoop(selector)

@@ -9,13 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgecache.adapters.system.coalescing import (
-    ENOUGH_BYTES,
-    REST_MAX_SECONDS,
-    REST_SECONDS,
-    CoalescingSelector,
-    coalescing_loop,
-)
+from edgecache.adapters.system.coalescing import ENOUGH_BYTES, REST_MAX_SECONDS, REST_SECONDS, CoalescingSelector
 
 
 class FakeTime:
@@ -112,5 +106,5 @@ def test_an_event_loop_runs_with_it() -> None:
         return seen
 
     pair = socket.socketpair()
-    with asyncio.Runner(loop_factory=lambda: coalescing_loop(selector)) as runner, pair[1]:
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner, pair[1]:
         assert sorted(runner.run(body())) == ["hello", "thread", "timer"]
