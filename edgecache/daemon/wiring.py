@@ -27,6 +27,7 @@ from edgecache.adapters.system.clock import SystemClock
 from edgecache.adapters.system.coalescing import CoalescingSelector
 from edgecache.adapters.system.device import host_id
 from edgecache.adapters.system.journal import RateLimited, configure_logging
+from edgecache.adapters.system.process import settle
 from edgecache.adapters.system.service import ServiceManager
 from edgecache.config.schema import Config
 from edgecache.core import vocabulary as v
@@ -66,6 +67,7 @@ THREADS_TIMEOUT = 0.1
 def run_agent(config: Config) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     configure_logging(config.log.level)
+    settle()
     selector = CoalescingSelector()
     with asyncio.Runner(loop_factory=partial(asyncio.SelectorEventLoop, selector)) as runner:
         code = runner.run(_run(config, selector.piece))

@@ -30,10 +30,10 @@ class RunningDigest:
         self.chunks = 0
         """So many are in it."""
 
-    def add(self, data: bytes) -> None:
-        """The next chunk."""
+    def add(self, data: bytes | memoryview, chunks: int) -> None:
+        """The next `chunks` chunks."""
         self.sha256.update(data)
-        self.chunks += 1
+        self.chunks += chunks
 
 
 class Held:

@@ -12,6 +12,8 @@ class TlsStream:
     def __init__(self, context: ssl.SSLContext, *, server: bool) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
+        self._failure: ssl.SSLError | None = None
+        """What went wrong after bytes that were still good."""
 
     def feed(self, ciphertext: memoryview) -> None:
         """Bytes from the network."""
@@ -30,13 +32,25 @@ class TlsStream:
         return self._object.getpeercert(binary_form=True)
 
     def read_into(self, space: memoryview) -> int | None:
-        """Decrypt into `space`; None when nothing is left, 0 at the end of the stream. Raises ssl.SSLError."""
+        """Decrypt until `space` is full or nothing is left; None when nothing was, 0 at the end of the stream.
+
+        Raises ssl.SSLError, once what came before has been read.
+        """
+        if self._failure is not None:
+            raise self._failure
+        read, size, filled = self._object.read, len(space), 0
         try:
-            return cast(int, self._object.read(len(space), space))
+            while filled < size and (got := cast(int, read(size - filled, space[filled:]))):
+                filled += got
         except ssl.SSLWantReadError:
-            return None
+            return filled or None
         except ssl.SSLZeroReturnError:
-            return 0
+            return filled
+        except ssl.SSLError as error:
+            if not filled:
+                raise
+            self._failure = error
+        return filled
 
     def write(self, plaintext: bytes | memoryview) -> None:
         """Encrypt all of it; the result is in `take`."""

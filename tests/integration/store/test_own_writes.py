@@ -37,11 +37,19 @@ class WatchedFiles(Files):
 
     def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
         data = super().read_at(descriptor, size, offset)
-        self.read += len(data)
+        self._was_read(len(data))
+        return data
+
+    def glance_at(self, descriptor: int, size: int, offset: int) -> memoryview:
+        data = super().glance_at(descriptor, size, offset)
+        self._was_read(len(data))
+        return data
+
+    def _was_read(self, size: int) -> None:
+        self.read += size
         if (call := self.during_read) is not None:
             self.during_read = None
             call()
-        return data
 
     def unlink(self, path: Path) -> None:
         if (call := self.before_unlink) is not None:
@@ -188,6 +196,17 @@ def test_what_was_hashed_ahead_is_not_read_again(opened: Opener, files: WatchedF
     assert store.verify_whole(sample.blob)
     store.hash_ahead(sample.blob)
     assert files.read == ODD
+
+
+def test_a_file_that_was_cut_short_is_not_the_whole(opened: Opener, sample: Sample, tmp_path: Path) -> None:
+    store = opened()
+    sample.fetch(store)
+    os.truncate(tmp_path / f"store/blobs/{sample.blob}.data", 3 * CHUNK_BYTES + 7)
+    with pytest.raises(StoreCorrupt):
+        store.verify_whole(sample.blob)
+    assert store.blob(sample.blob).have == HaveSet.of([0, 1, 2])
+    sample.fetch(store)
+    assert store.verify_whole(sample.blob)
 
 
 def test_a_restart_begins_the_whole_anew(opened: Opener, files: WatchedFiles, sample: Sample) -> None:

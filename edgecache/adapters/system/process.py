@@ -1,0 +1,40 @@
+"""How the agent lives on its device: what it asks of the kernel's scheduler and of the C library's allocator."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Of mallopt(3); glibc only."""
+
+FREE_KEPT_BYTES = 4 * 1024 * 1024
+"""Freed memory that is not given back to the kernel: 16 chunks, a link's window. Less: each chunk's pages are given
+back and faulted in anew, which cost a seventh of what receiving it did; more: nothing was gained (8 MiB)."""
+
+MAPPED_BYTES = 1024 * 1024
+"""What is larger has pages of its own, which go back to the kernel at once: more than a few chunks, as the database's
+pages are."""
+
+
+def settle() -> None:
+    """Ask once, before any thread is started; what is refused or unknown is done without."""
+    _run_as_batch()
+    _keep_freed_memory()
+
+
+def _run_as_batch() -> None:
+    """Have a thread of ours that wakes up wait until whoever runs has had its turn (SCHED_BATCH, sched(7)): neither the
+    device's own work nor our own threads are interrupted at each packet. Whoever gave us another policy knows better.
+    """
+    with contextlib.suppress(OSError):  # a sandbox that does not let us ask: the service file asks there
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def _keep_freed_memory() -> None:
+    with contextlib.suppress(AttributeError):  # another C library
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(_M_TRIM_THRESHOLD, FREE_KEPT_BYTES)
+        allocator.mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)

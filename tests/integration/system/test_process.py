@@ -1,0 +1,49 @@
+"""What the agent asks of the scheduler and the allocator, as the kernel of this machine sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SETTLE = "import os, resource; from edgecache.adapters.system.process import settle; settle()\n"
+CHUNKS_FOR_A_WHILE = """
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def some():
+    return [bytearray(256 * 1024) for _ in range(4)]
+some()
+before = faults()
+for _ in range(100):
+    some()
+print(faults() - before)
+"""
+
+
+def said_by(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout.strip()
+
+
+def test_the_agent_does_not_interrupt_who_runs() -> None:
+    thread = "from threading import Thread; t = Thread(target=lambda: print(os.sched_getscheduler(0))); t.start()"
+    assert said_by(SETTLE + "print(os.sched_getscheduler(0))") == str(os.SCHED_BATCH)
+    assert said_by(SETTLE + thread) == str(os.SCHED_BATCH), "nor do its threads"
+
+
+def test_another_policy_stays_as_it_was_given() -> None:
+    given = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n"
+    assert said_by(given + SETTLE + "print(os.sched_getscheduler(0))") == str(os.SCHED_IDLE)
+
+
+def test_a_sandbox_that_refuses_is_no_error() -> None:
+    refuse = "import os\ndef no(*_): raise PermissionError(1, 'no')\nos.sched_setscheduler = no\n"
+    assert said_by(refuse + SETTLE + "print('went on')") == "went on"
+
+
+@pytest.mark.skipif(os.confstr("CS_GNU_LIBC_VERSION") is None, reason="another C library has other habits")
+def test_the_pages_of_chunks_are_kept_from_one_to_the_next() -> None:
+    pages = 400 * 64
+    assert int(said_by(SETTLE + CHUNKS_FOR_A_WHILE)) < pages / 20
