@@ -14,7 +14,7 @@ from tests.compare.entrants.mesh import Edgecache
 from tests.compare.entrants.mosquitto import Mosquitto
 from tests.compare.entrants.syncthing import Syncthing
 from tests.compare.entrants.torrents import AriaTorrent, Libtorrent
-from tests.compare.entrants.web import Aria, Curl
+from tests.compare.entrants.web import Aria, Curl, SecureAria
 
 Lacking = Callable[[str], str | None]
 """Of an interpreter with the peers' bindings: what is missing here, None when it can run."""
@@ -89,6 +89,7 @@ SINGLE: Mapping[str, Contestant[Entrant]] = {
     "edgecache": EDGECACHE,
     "nginx+curl": NGINX_CURL,
     "nginx+aria2c": Contestant(Aria, _tools("nginx", "aria2c")),
+    "nginx+aria2c, TLS": Contestant(SecureAria, _tools("nginx", "aria2c", "openssl")),
     "syncthing": SYNCTHING,
     "libtorrent-tcp": _libtorrent("tcp"),
     "aiocoap-tls": CONTROL,

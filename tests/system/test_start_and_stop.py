@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -46,6 +47,16 @@ def test_a_busy_port(make_mesh: MakeMesh) -> None:
         second.start()
         second.up()
         eventually("both are linked", lambda: first.linked() and second.linked(), STARTED)
+
+
+@pytest.mark.skipif(os.sched_getscheduler(0) != os.SCHED_OTHER, reason="the tests are run under another policy")
+def test_it_does_not_interrupt_who_runs(make_mesh: MakeMesh) -> None:
+    with NetLab(1) as lab:
+        (agent,) = make_mesh(lab, [0])
+        agent.start()
+        agent.up()
+        threads = [int(entry.name) for entry in Path(f"/proc/{agent.ask('status')['pid']}/task").iterdir()]
+        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
 
 
 def test_a_busy_data_directory(make_mesh: MakeMesh) -> None:

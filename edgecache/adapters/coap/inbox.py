@@ -8,7 +8,7 @@ from edgecache.adapters.coap.framing import Frame, measure, parse
 from edgecache.model.errors import MalformedMessage
 
 ROOM_BYTES = 16 * 1024
-"""Buffer of a connection at rest: one TLS record, so that a read takes all of it."""
+"""Buffer of a connection at rest: one TLS record."""
 
 
 class Inbox:

@@ -13,7 +13,8 @@ class TlsStream:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
         self._failure: ssl.SSLError | None = None
-        """What went wrong after bytes that were still good."""
+        """What went wrong after bytes that were still good, until it is told."""
+        self._broken = False
 
     def feed(self, ciphertext: memoryview) -> None:
         """Bytes from the network."""
@@ -37,7 +38,8 @@ class TlsStream:
         Raises ssl.SSLError, once what came before has been read.
         """
         if self._failure is not None:
-            raise self._failure
+            failure, self._failure = self._failure, None
+            raise failure
         read, size, filled = self._object.read, len(space), 0
         try:
             while filled < size and (got := cast(int, read(size - filled, space[filled:]))):
@@ -47,13 +49,16 @@ class TlsStream:
         except ssl.SSLZeroReturnError:
             return filled
         except ssl.SSLError as error:
+            self._broken = True
             if not filled:
                 raise
-            self._failure = error
+            self._failure = error.with_traceback(None)  # which leads to `space`, a whole chunk
         return filled
 
     def write(self, plaintext: bytes | memoryview) -> None:
-        """Encrypt all of it; the result is in `take`."""
+        """Encrypt all of it; the result is in `take`: nothing after a failure, which `read_into` is still to tell."""
+        if self._broken:
+            return
         rest = memoryview(plaintext)
         while rest:
             rest = rest[self._object.write(rest) :]

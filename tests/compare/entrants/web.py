@@ -22,7 +22,7 @@ http {{
   access_log off; sendfile on;
   client_body_temp_path {home}; proxy_temp_path {home}; fastcgi_temp_path {home};
   uwsgi_temp_path {home}; scgi_temp_path {home};
-  server {{ listen {address}:{port}; root {root}; }}
+  server {{ listen {address}:{port}{secured}; root {root}; }}
 }}
 """
 
@@ -30,13 +30,21 @@ http {{
 class Download(Entrant):
     """By HTTP from nginx."""
 
+    scheme = "http"
+
+    def secured(self) -> str:
+        """What nginx's `listen` says of TLS, and what belongs to it."""
+        return ""
+
     def prepare(self) -> None:
         task = self.task
         home, address = task.home(SEED), task.ground.address(SEED)
         task.directory.chmod(0o755)  # nginx's worker is another user
         configuration = home / "nginx.conf"
         root = task.content.path.parent
-        configuration.write_text(_NGINX.format(home=home, address=address, port=PORT, root=root))
+        configuration.write_text(
+            _NGINX.format(home=home, address=address, port=PORT, root=root, secured=self.secured())
+        )
         nginx = task.ground.start(SEED, [tool("nginx") or "nginx", "-e", "/dev/null", "-c", configuration])
         self.programs[SEED].append(nginx)
         wait_for("nginx listens", lambda: nginx.listens(PORT), START_TIMEOUT)
@@ -50,7 +58,7 @@ class Download(Entrant):
         """What fetches."""
 
     def go(self) -> None:
-        url = f"http://{self.task.ground.address(SEED)}:{PORT}/{self.task.content.path.name}"
+        url = f"{self.scheme}://{self.task.ground.address(SEED)}:{PORT}/{self.task.content.path.name}"
         for host in self.task.leechers:
             argv = self.command(url, self.target(host))
             self.programs[host].append(self.task.ground.start(host, argv, stdout=subprocess.DEVNULL))
@@ -105,3 +113,25 @@ class Aria(Download):
             tool("aria2c") or "aria2c", "--quiet", "--no-conf", "--file-allocation=none", f"--dir={target.parent}",
             f"--out={target.name}", f"--checksum=sha-256={self.task.content.sha256}", url,
         ]  # fmt: skip
+
+
+class SecureAria(Aria):
+    """... over TLS 1.3, with a certificate that it checks."""
+
+    scheme = "https"
+
+    def _files(self) -> tuple[Path, Path]:
+        home = self.task.home(SEED)
+        return home / "certificate.pem", home / "key.pem"
+
+    def secured(self) -> str:
+        certificate, key = self._files()
+        address = self.task.ground.address(SEED)
+        argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        argv += ["-days", "2", "-subj", f"/CN={address}", "-addext", f"subjectAltName=IP:{address}"]
+        subprocess.run([*argv, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=20)
+        return f" ssl; ssl_protocols TLSv1.3; ssl_certificate {certificate}; ssl_certificate_key {key}"
+
+    def command(self, url: str, target: Path) -> list[str]:
+        *words, last = super().command(url, target)
+        return [*words, f"--ca-certificate={self._files()[0]}", last]

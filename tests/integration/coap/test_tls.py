@@ -62,3 +62,16 @@ def test_what_came_before_a_broken_record_is_read(ends: tuple[TlsStream, TlsStre
     for _ in range(2):
         with pytest.raises(ssl.SSLError):
             server.read_into(space)
+    server.write(b"nobody can be told any more, and nobody is hurt")
+
+
+def test_a_failure_that_is_not_told_yet_keeps_nothing_in_memory(ends: tuple[TlsStream, TlsStream]) -> None:
+    client, server = ends
+    client.write(b"good")
+    server.feed(memoryview(client.take() + b"\x17\x03\x03\0\x20" + bytes(32)))
+    chunk = bytearray(1000)
+    assert server.read_into(memoryview(chunk)) == 4
+    chunk.clear()  # BufferError while anybody refers to it
+    server.write(b"as if all were well")
+    with pytest.raises(ssl.SSLError, match="BAD_RECORD_MAC"):
+        server.read_into(memoryview(bytearray(10)))

@@ -198,6 +198,20 @@ def test_what_was_hashed_ahead_is_not_read_again(opened: Opener, files: WatchedF
     assert files.read == ODD
 
 
+def test_a_glance_shows_what_the_file_has_and_nothing_of_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, content, preadv = Files(tmp_path), os.urandom(5000), os.preadv
+    with (tmp_path / "file").open("w+b") as file:
+        file.write(content)
+        file.flush()
+        monkeypatch.setattr("os.preadv", lambda fd, spaces, at: preadv(fd, [spaces[0][:700]], at))
+        assert files.glance_at(file.fileno(), 4000, 1000) == content[1000:]
+        assert files.glance_at(file.fileno(), 4000, 1500) == content[1500:], "it ends before"
+        file.truncate(5)
+        assert files.glance_at(file.fileno(), 4000, 0) == content[:5]
+
+
 def test_a_file_that_was_cut_short_is_not_the_whole(opened: Opener, sample: Sample, tmp_path: Path) -> None:
     store = opened()
     sample.fetch(store)
