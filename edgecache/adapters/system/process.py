@@ -15,8 +15,8 @@ link's window. Less: each chunk's pages are given back and faulted in anew, whic
 did; more: nothing was gained (8 MiB)."""
 
 MAPPED_BYTES = 1024 * 1024
-"""What is larger has pages of its own, which go back to the kernel at once: more than a few chunks, as the database's
-pages are."""
+"""What is larger has pages of its own, which go back to the kernel at once. A chunk must not be, nor what is encrypted at
+a time (512 KiB)."""
 
 
 def settle() -> None:
@@ -35,7 +35,7 @@ def _run_as_batch() -> None:
 
 
 def _keep_freed_memory() -> None:
-    with contextlib.suppress(AttributeError):  # another C library
+    with contextlib.suppress(AttributeError, OSError):  # another C library
         allocator = ctypes.CDLL(None)
-        allocator.mallopt(_M_TRIM_THRESHOLD, FREE_KEPT_BYTES)
-        allocator.mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
+        if allocator.mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES):  # each alone would end glibc's own adaptation
+            allocator.mallopt(_M_TRIM_THRESHOLD, FREE_KEPT_BYTES)
