@@ -15,8 +15,8 @@ link's window. Less: each chunk's pages are given back and faulted in anew, whic
 did; more: nothing was gained (8 MiB)."""
 
 MAPPED_BYTES = 1024 * 1024
-"""What is larger has pages of its own, which go back to the kernel at once. A chunk must not be, nor what is encrypted at
-a time (512 KiB)."""
+"""What is larger has pages of its own, which go back to the kernel at once. A chunk must not be, nor what is encrypted
+at a time (512 KiB)."""
 
 
 def settle() -> None:
