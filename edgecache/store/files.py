@@ -223,14 +223,7 @@ class Files:
 
     def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
         """`size` bytes, or fewer at the end of the file."""
-        with _translated("reading"):
-            data = os.pread(descriptor, size, offset)
-            while data and len(data) < size:
-                more = os.pread(descriptor, size - len(data), offset + len(data))
-                if not more:
-                    break
-                data += more
-        return data
+        return bytes(self.glance_at(descriptor, size, offset))
 
     def glance_at(self, descriptor: int, size: int, offset: int) -> memoryview:
         """As `read_at`, but only until this thread reads again: no memory is taken for it."""

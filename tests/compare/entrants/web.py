@@ -120,12 +120,12 @@ class SecureAria(Aria):
 
     scheme = "https"
 
-    def _files(self) -> tuple[Path, Path]:
-        home = self.task.home(SEED)
-        return home / "certificate.pem", home / "key.pem"
+    @property
+    def _certificate(self) -> Path:
+        return self.task.home(SEED) / "certificate.pem"
 
     def secured(self) -> str:
-        certificate, key = self._files()
+        certificate, key = self._certificate, self.task.home(SEED) / "key.pem"
         address = self.task.ground.address(SEED)
         argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         argv += ["-days", "2", "-subj", f"/CN={address}", "-addext", f"subjectAltName=IP:{address}"]
@@ -133,5 +133,4 @@ class SecureAria(Aria):
         return f" ssl; ssl_protocols TLSv1.3; ssl_certificate {certificate}; ssl_certificate_key {key}"
 
     def command(self, url: str, target: Path) -> list[str]:
-        *words, last = super().command(url, target)
-        return [*words, f"--ca-certificate={self._files()[0]}", last]
+        return [*super().command(url, target), f"--ca-certificate={self._certificate}"]

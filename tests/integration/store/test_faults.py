@@ -44,9 +44,9 @@ class FaultyFiles(Files):
         self._fail("write_at")
         super().write_at(descriptor, data, offset)
 
-    def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
-        self._fail("read_at")
-        return super().read_at(descriptor, size, offset)
+    def glance_at(self, descriptor: int, size: int, offset: int) -> memoryview:
+        self._fail("glance_at")
+        return super().glance_at(descriptor, size, offset)
 
     def sync(self, descriptor: int) -> None:
         self._fail("sync")
@@ -248,7 +248,7 @@ def test_a_read_that_fails_is_an_error_and_forgets_nothing(opened: Opener, files
     sample.put(store)
     store.close()
     store = opened(files=files)  # what it has written itself would come from memory
-    files.failing["read_at"] = errno.EIO
+    files.failing["glance_at"] = errno.EIO
     with pytest.raises(StoreError) as caught:
         store.read(sample.blob, 0)
     assert not isinstance(caught.value, StoreCorrupt)

@@ -35,21 +35,13 @@ class WatchedFiles(Files):
         self.during_read: Callable[[], object] | None = None
         self.before_unlink: Callable[[], object] | None = None
 
-    def read_at(self, descriptor: int, size: int, offset: int) -> bytes:
-        data = super().read_at(descriptor, size, offset)
-        self._was_read(len(data))
-        return data
-
     def glance_at(self, descriptor: int, size: int, offset: int) -> memoryview:
         data = super().glance_at(descriptor, size, offset)
-        self._was_read(len(data))
-        return data
-
-    def _was_read(self, size: int) -> None:
-        self.read += size
+        self.read += len(data)
         if (call := self.during_read) is not None:
             self.during_read = None
             call()
+        return data
 
     def unlink(self, path: Path) -> None:
         if (call := self.before_unlink) is not None:
