@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edgecache.core.vocabulary import LinkId
 from edgecache.model.content import BlobInfo
@@ -155,6 +155,13 @@ class NodeMemory(Protocol):
         ...
 
 
+class Part(NamedTuple):
+    """Bytes of a chunk, and whether it goes on behind them."""
+
+    data: bytes
+    more: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a unit is not served: `retry_after` 0 is 4.04, else 5.03 with that Max-Age."""
@@ -182,10 +189,11 @@ class LinkHandler(Protocol):
     def received(self, peer: NodeId, message: Message) -> None: ...
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int | None,
         priority: Priority = Priority.NORMAL,
-    ) -> bytes | Refusal:
-        """Waits for its turn. Cancelled when the link closes; `unit_sent` follows when bytes were returned."""
+    ) -> Part | Refusal:
+        """`size` bytes of a chunk, None: all behind `offset`. Waits for its turn. Cancelled when the link closes;
+        `unit_sent` follows when bytes were returned."""
         ...
 
     def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None: ...

@@ -53,9 +53,9 @@ class Guest(LinkHandler):
         """Gossip is not answered."""
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int | None,
         priority: Priority = Priority.NORMAL,
-    ) -> bytes | Refusal:  # fmt: skip
+    ) -> Refusal:  # fmt: skip
         """Nothing is here."""
         return Refusal()
 

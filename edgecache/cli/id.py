@@ -35,11 +35,11 @@ def blob_id(session: Session, file: str) -> None:
 
 
 def _manifest_of(stream: BinaryIO) -> Manifest:
-    """Reads chunk by chunk, to the end."""
+    """Reads to the end."""
     from edgecache.model.content import CHUNK_BYTES
     from edgecache.wire.manifest import ManifestBuilder
 
     builder = ManifestBuilder()
-    while chunk := stream.read(CHUNK_BYTES):
-        builder.update(chunk)
+    while leaf := stream.read(CHUNK_BYTES):
+        builder.update(leaf)
     return builder.finish()

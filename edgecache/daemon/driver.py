@@ -29,7 +29,7 @@ from edgecache.model.instant import Instant
 from edgecache.model.pacing import WIRE_FACTOR
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
 from edgecache.model.priority import Priority
-from edgecache.ports import ChunkStore, Clock, LinkHandler, Links, Refusal, Signer, Whole
+from edgecache.ports import ChunkStore, Clock, LinkHandler, Links, Part, Refusal, Signer, Whole
 from edgecache.wire.messages import Hello, Message
 
 log = logging.getLogger(__name__)
@@ -338,9 +338,9 @@ class Driver(Engine, LinkHandler):
             self.post(event)
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int | None,
         priority: Priority = Priority.NORMAL,
-    ) -> bytes | Refusal:
+    ) -> Part | Refusal:
         """Wait for a turn, then read."""
         return await self.transfers.serve_unit(peer, blob, index, digest, offset, size, priority)
 

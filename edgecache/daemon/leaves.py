@@ -8,7 +8,6 @@ from edgecache.adapters.coap.leafsource import LeafReading, LeafSource
 from edgecache.core import vocabulary as v
 from edgecache.daemon.engine import Engine, Lane
 from edgecache.daemon.readings import BoardEntry, ReadingsBoard
-from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import NotFound
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.wire.reading import series_of
@@ -58,13 +57,13 @@ class SiteLeafSource(LeafSource):
     async def read_blob(self, blob: BlobId, offset: int, size: int) -> bytes:
         """Verified bytes, fewer than `size` only at the end."""
         engine, parts = self._engine, []
-        total = engine.store.blob(blob).info.size
-        end = min(offset + size, total)
+        info = engine.store.blob(blob).info
+        end = min(offset + size, info.size)
         if offset == 0:
             engine.post(v.BlobRead(blob))
         while offset < end:
-            index, start = divmod(offset, CHUNK_BYTES)
-            part = min(CHUNK_BYTES - start, end - offset)
+            index, start = divmod(offset, info.chunk_size)
+            part = min(info.chunk_size - start, end - offset)
             parts.append(await engine.in_store(engine.store.read, blob, index, start, part, lane=Lane.READ))
             offset += part
         return b"".join(parts)

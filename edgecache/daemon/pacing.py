@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from edgecache.core import vocabulary as v
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import LARGE_CHUNK_BYTES
 from edgecache.model.ids import NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.pacing import wire_bytes
@@ -37,7 +37,7 @@ class Pace:
     def unit(self, peer: NodeId) -> int:
         """Bytes of a chunk that may be asked of this peer at once."""
         paced = self._peers.get(peer)
-        return paced.unit if paced is not None else CHUNK_BYTES
+        return paced.unit if paced is not None else LARGE_CHUNK_BYTES
 
     async def turn(self, peer: NodeId, size: int) -> None:
         """Wait until so many bytes may be asked of this peer."""

@@ -26,7 +26,7 @@ from edgecache.model.errors import (
 )
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.model.priority import Priority
-from edgecache.ports import Refusal, SmallBlob, Whole
+from edgecache.ports import ChunkStore, Part, Refusal, SmallBlob, Whole
 from edgecache.wire.manifest import is_whole
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,13 @@ def _seen(task: asyncio.Task[bytes | memoryview]) -> None:
     """What became of a unit that nobody waits for any more."""
     if not task.cancelled():
         task.exception()
+
+
+def _chunk_bytes(store: ChunkStore, blob: BlobId, index: int) -> int:
+    """Length of a chunk; 0 when there is none."""
+    with contextlib.suppress(NotFound, IndexError):
+        return store.blob(blob).info.chunk_bytes(index)
+    return 0
 
 
 class Transfers:
@@ -285,17 +292,20 @@ class Transfers:
         store = self._driver.store
         stored = store.blob(blob)
         if stored.complete and stored.info.chunks == 1 and stored.info.size <= most:
-            data = await self.serve_unit(peer, blob, 0, None, 0, stored.info.size, priority)
-            if not isinstance(data, Refusal):
-                return Whole(bytes(data))
+            part = await self.serve_unit(peer, blob, 0, None, 0, None, priority)
+            if not isinstance(part, Refusal):
+                return Whole(bytes(part.data))
         return store.root(blob)
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest | None, offset: int, size: int,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest | None, offset: int, size: int | None,
         priority: Priority = Priority.NORMAL,
-    ) -> bytes | Refusal:
+    ) -> Part | Refusal:
         """Queue with the core, wait for the turn, read verified bytes."""
-        driver = self._driver
+        driver, chunk = self._driver, _chunk_bytes(self._driver.store, blob, index)
+        end = chunk if size is None else offset + size
+        if not offset < end <= chunk:
+            return Refusal()
         request = driver.next_request()
         turn: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
         self._turns[request] = turn
@@ -303,17 +313,16 @@ class Transfers:
         def read() -> bytes:
             if digest is not None and driver.store.chunk_digest(blob, index) != digest:
                 raise NotFound("that chunk is not in that blob")
-            return driver.store.read(blob, index, offset, size)
+            return driver.store.read(blob, index, offset, end - offset)
 
         try:
-            driver.store.blob(blob)
-            driver.post(v.UnitAsked(request, peer, blob, index, size, priority))
+            driver.post(v.UnitAsked(request, peer, blob, index, end - offset, priority, chunk))
             if not turn.done():
                 async with asyncio.timeout(TURN_TIMEOUT):
                     await turn
             if (refusal := turn.result()) is not None:
                 return refusal
-            data = driver.store.read_now(blob, index, digest, offset, size)
+            data = driver.store.read_now(blob, index, digest, offset, end - offset)
             if data is None:
                 data = await driver.in_store(read, lane=Lane.READ)
         except (NotFound, StoreError, TimeoutError) as error:
@@ -328,7 +337,7 @@ class Transfers:
         finally:
             self._turns.pop(request, None)
         self._sending.setdefault((peer, blob, index, offset), []).append(request)
-        return data
+        return Part(data, end < chunk)
 
     def serve(self, effect: v.ServeUnit) -> None:
         """Effect ServeUnit."""

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgecache.core.vocabulary import Effect, Event, EvictBlob, ServeUnit
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import LARGE_CHUNK_BYTES
 from edgecache.model.errors import InvariantBroken
 from edgecache.sim.transfers import ANSWER_BYTES
 from edgecache.wire.messages import MemberStatus
@@ -106,7 +106,7 @@ class HoldsBounds:
         if device.uplink.bulk_bytes > serving.bytes_max + serving.slots * ANSWER_BYTES:
             raise Violation(f"{device.name} has {device.uplink.bulk_bytes} bytes of chunks in its send queue")
         if device.fetches.bytes:
-            if device.fetches.bytes > self._config.swarm.inflight_bytes_max + CHUNK_BYTES:
+            if device.fetches.bytes > self._config.swarm.inflight_bytes_max + LARGE_CHUNK_BYTES:
                 raise Violation(f"{device.name} has {device.fetches.bytes} bytes in flight")
             for asked, window in device.fetches.window_use():
                 if asked > window:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from edgecache.model.content import BlobInfo
+from edgecache.model.content import CHUNK_SIZES, BlobInfo, rule_of
 from edgecache.model.errors import NotFound, StoreFull
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, Digest, blob_id_from_root
@@ -27,19 +27,13 @@ class Holding:
     @property
     def bytes(self) -> int:
         """What its chunks take."""
-        chunks = self.info.chunks
-        if not chunks or not self.have:
-            return 0
-        missing_tail = chunks - 1 not in self.have
-        return len(self.have) * self.info.chunk_bytes(0) - (
-            0 if missing_tail else self.info.chunk_bytes(0) - self.info.chunk_bytes(chunks - 1)
-        )
+        return self.info.bytes_of(self.have)
 
 
 def virtual_blob(name: str, size: int) -> BlobInfo:
     """A blob that nobody has the bytes of, named as a real one would be."""
     whole = Digest(hashlib.sha256(f"bytes of {name}".encode()).digest())
-    return BlobInfo(blob_id_from_root(b"%d of " % size + whole), size, whole)
+    return BlobInfo(blob_id_from_root(b"%d of " % size + whole), size, whole, CHUNK_SIZES[rule_of(size)])
 
 
 class VirtualDisk:

@@ -293,9 +293,12 @@ class Serving:
         here = RequestId(self.asked_units)
         device = self._device
         info = device.mesh.blobs[effect.blob]
-        size = min(effect.unit, info.chunk_bytes(effect.index) - offset)
+        whole = info.chunk_bytes(effect.index)
+        size = min(effect.unit, whole - offset)
         self._units[here] = _Unit(link, effect.request, effect.blob, effect.index, size)
-        device.deliver(UnitAsked(here, device.peer_of(link).node, effect.blob, effect.index, size, effect.priority))
+        device.deliver(UnitAsked(
+            here, device.peer_of(link).node, effect.blob, effect.index, size, effect.priority, whole
+        ))
 
     def serve(self, effect: ServeUnit) -> None:
         """Read, verified, and queue; 4.04 when it is not here any more."""

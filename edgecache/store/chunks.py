@@ -12,19 +12,18 @@ import threading
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 
-from edgecache.model.content import CHUNK_BYTES, PAGE_CHUNKS
+from edgecache.model.content import PAGE_CHUNKS
 from edgecache.model.errors import NotFound, StoreCorrupt, StoreError, StoreFull
 from edgecache.model.have import HaveSet
-from edgecache.model.ids import sha256
 from edgecache.store.files import Files, OpenFiles
-from edgecache.store.held import Held, RunningDigest, held_bytes, map_rows
+from edgecache.store.held import Held, RunningDigest, map_rows
 from edgecache.store.index import Index
 from edgecache.store.layout import Layout
 from edgecache.store.pages import PageCache
 from edgecache.store.room import Room
 
-HASHED_AT_ONCE = 4
-"""Chunks that are read and hashed in one go for the digest of the whole: 1 MiB of memory. More: fewer waits for the
+HASHED_AT_ONCE = 1024 * 1024
+"""Bytes that are read and hashed in one go for the digest of the whole, whole chunks. More: fewer waits for the
 interpreter's lock, but only a little."""
 
 
@@ -53,7 +52,7 @@ class Chunks:
                 if not self._lacks(held, index):
                     return False
                 descriptor = stack.enter_context(self._open.use(self._layout.data(held.info.blob), write=True))
-            self._files.write_at(descriptor, data, index * CHUNK_BYTES)
+            self._files.write_at(descriptor, data, held.info.offset(index))
         with self.lock:
             if not self._lacks(held, index):
                 return False
@@ -87,23 +86,23 @@ class Chunks:
         if index not in held.verified and index not in held.own:
             return None
         with self._open.use(self._layout.data(held.info.blob)) as descriptor:
-            data = self._files.cached_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
+            data = self._files.cached_at(descriptor, end - offset, held.info.offset(index) + offset)
         return None if held.gone else data
 
     def _read(self, held: Held, index: int, offset: int, end: int) -> bytes:
         with self._open.use(self._layout.data(held.info.blob)) as descriptor:
             if index in held.verified:
-                data = self._files.read_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
+                data = self._files.read_at(descriptor, end - offset, held.info.offset(index) + offset)
                 if len(data) == end - offset:
                     return data
             elif index in held.own:
-                cached = self._files.cached_at(descriptor, end - offset, index * CHUNK_BYTES + offset)
+                cached = self._files.cached_at(descriptor, end - offset, held.info.offset(index) + offset)
                 if cached is not None:
                     return cached
                 with self.lock:
                     held.own = HaveSet()
-            data = self._files.read_at(descriptor, held.info.chunk_bytes(index), index * CHUNK_BYTES)
-        if sha256(data) != self._pages.digest(held, index):
+            data = self._files.read_at(descriptor, held.info.chunk_bytes(index), held.info.offset(index))
+        if not held.info.is_chunk(index, data, self._pages.digest(held, index)):
             raise StoreCorrupt(
                 f"chunk {index} of {held.info.blob} has changed on the disk",
                 hint="the disk may be failing; the chunk is fetched again",
@@ -137,14 +136,15 @@ class Chunks:
 
     def _hash_on(self, held: Held) -> bytes | None:
         """The digest of the whole; None while chunks are missing."""
-        running = held.running = held.running or RunningDigest()
-        if held.info.size:
-            with self._open.use(self._layout.data(held.info.blob)) as descriptor:
-                while chunks := min(held.shown.have.run_from(running.chunks), HASHED_AT_ONCE):
-                    begin = running.chunks * CHUNK_BYTES
-                    size = min(chunks * CHUNK_BYTES, held.info.size - begin)
+        running, info = held.running or RunningDigest(), held.info
+        held.running = running
+        if info.size:
+            with self._open.use(self._layout.data(info.blob)) as descriptor:
+                while chunks := min(held.shown.have.run_from(running.chunks), HASHED_AT_ONCE // info.chunk_size):
+                    begin = info.offset(running.chunks)
+                    size = min(info.offset(chunks), info.size - begin)
                     running.add(self._files.glance_at(descriptor, size, begin), chunks)
-        return running.sha256.digest() if running.chunks == held.info.chunks else None
+        return running.sha256.digest() if running.chunks == info.chunks else None
 
     def check_each(self, held: Held) -> None:
         """Read and hash every chunk that is here; StoreCorrupt when some have changed, and those forgotten."""
@@ -219,7 +219,7 @@ class Chunks:
             gone = HaveSet.of(indexes) & held.shown.have
             if held.gone or not gone:
                 return
-            self._room.wrote(-held_bytes(held.info, gone))
+            self._room.wrote(-held.info.bytes_of(gone))
             have = held.shown.have - gone
             held.change(have=have, complete=False)
             held.fresh = [index for index in held.fresh if index in have]

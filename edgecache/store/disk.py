@@ -2,7 +2,7 @@
 
     ROOT/lock                 held while an agent runs; its process id is inside
     ROOT/index.sqlite3        blobs, manifests, chunk maps, small facts; .v0001 ...: copies from before migrations
-    ROOT/blobs/ID.data        chunk i at i * 256 KiB; chunks that are not here are holes
+    ROOT/blobs/ID.data        the chunks, each at its place; those that are not here are holes
     ROOT/drafts/N.draft       blobs being put
 
 What is acknowledged, and what stands behind it:
@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError, StoreFull
-from edgecache.model.ids import BlobId, Digest, sha256
+from edgecache.model.ids import BlobId, Digest
 from edgecache.ports import SmallBlobStore, StoredBlob, StoreUsage
 from edgecache.store.adoption import Adoption, nothing_of
 from edgecache.store.chunks import Chunks
@@ -193,7 +193,7 @@ class DiskStore(Remembered):
 
     def put_chunk(self, blob: BlobId, index: int, data: bytes | bytearray | memoryview) -> None:
         """Verify and store; StoreCorrupt when the digest differs. Readable at once, durable after the next flush."""
-        if sha256(data) != self.chunk_digest(blob, index):
+        if not self._get(blob).info.is_chunk(index, data, self.chunk_digest(blob, index)):
             raise StoreCorrupt(f"these {len(data)} bytes are not chunk {index} of {blob}")
         if not self._chunks.write(self._get(blob), index, data):
             return

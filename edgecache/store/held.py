@@ -74,7 +74,7 @@ class Held:
     @property
     def written(self) -> int:
         """Bytes of the chunks that are here."""
-        return held_bytes(self.info, self.shown.have)
+        return self.info.bytes_of(self.shown.have)
 
     def change(self, **fields: Any) -> StoredBlob:
         """Show these fields from now on."""
@@ -89,15 +89,6 @@ class Held:
         self.fresh, self.syncing = [], []
         self.unmapped.clear()
         self.named = True
-
-
-def held_bytes(info: BlobInfo, have: HaveSet) -> int:
-    """Bytes of these chunks of a blob."""
-    count = len(have)
-    if not count:
-        return 0
-    last = info.chunks - 1
-    return count * info.chunk_bytes(0) - (info.chunk_bytes(0) - info.chunk_bytes(last) if last in have else 0)
 
 
 def map_rows(blob: BlobId, have: HaveSet, pages: Iterable[int]) -> list[MapRow]:

@@ -18,10 +18,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecache.model.content import CHUNK_BYTES, MAX_PAGES, PAGE_CHUNKS, BlobInfo
+from edgecache.model.content import MAX_PAGES, PAGE_CHUNKS, BlobInfo
 from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError
 from edgecache.model.have import HaveSet
-from edgecache.model.ids import BlobId, sha256
+from edgecache.model.ids import BlobId
 from edgecache.ports import StoredBlob
 from edgecache.store.files import Files
 from edgecache.store.held import Held, map_rows
@@ -152,13 +152,13 @@ def plan_recovery(layout: Layout, kept: Iterable[Kept], blob_files: Iterable[str
 
 
 def _chunks_inside(info: BlobInfo, file_bytes: int) -> int:
-    return info.chunks if file_bytes >= info.size else file_bytes // CHUNK_BYTES
+    return info.chunks if file_bytes >= info.size else file_bytes // info.chunk_size
 
 
 def _unmapped(one: Kept, inside: HaveSet) -> tuple[int, ...]:
-    bits = 0
+    bits, size = 0, one.info.chunk_size
     for first, end in one.data:
-        bits |= (1 << -(-end // CHUNK_BYTES)) - (1 << first // CHUNK_BYTES)
+        bits |= (1 << -(-end // size)) - (1 << first // size)
     candidates = (HaveSet(bits) & inside) - one.mapped
     return tuple(index for index in candidates if index // PAGE_CHUNKS in one.pages)
 
@@ -183,8 +183,8 @@ def _take_matching(held: Held, indexes: Iterable[int], path: Path, files: Files,
     try:
         for index in indexes:
             with suppress(NotFound, StoreError):  # a chunk that cannot be read or checked is not here
-                data = files.read_at(descriptor, held.info.chunk_bytes(index), index * CHUNK_BYTES)
-                if sha256(data) == pages.digest(held, index):
+                data = files.read_at(descriptor, held.info.chunk_bytes(index), held.info.offset(index))
+                if held.info.is_chunk(index, data, pages.digest(held, index)):
                     held.fresh.append(index)
     finally:
         files.close(descriptor)

@@ -1,8 +1,10 @@
-"""The manifest of a blob, which is its name: a root over pages of chunk digests. Fixed for ever under chunking rule 1.
+"""The manifest of a blob, which is its name: a root over pages of chunk digests. Fixed for ever under each rule.
 
 A page is up to 1,024 chunk digests, one after the other. The root is the deterministic CBOR map
 `{1: rule, 2: size, 3: SHA-256 of the whole, 4: [SHA-256 of each page]}`, and its SHA-256 is in the blob's id.
 So a reader that knows the id checks the root, then each page and each chunk as it comes, and never trusts a sender.
+Under rule 1 chunks have 256 KiB; under rule 3, of blobs of 256 MiB and more, 512 KiB. Blobs of that size that were put
+before there was rule 3 have rule 1 and keep it. Rule 2 is kept for chunks whose borders their content decides.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import cbor2
 
 from edgecache.model.content import (
     CHUNK_BYTES,
+    CHUNK_SIZES,
     MAX_BLOB_BYTES,
     PAGE_CHUNKS,
     RULE_FIXED,
@@ -21,6 +24,7 @@ from edgecache.model.content import (
     ManifestRoot,
     chunk_count,
     page_count,
+    rule_of,
 )
 from edgecache.model.errors import InvariantBroken, MalformedMessage, UsageError
 from edgecache.model.ids import DIGEST_BYTES, BlobId, Digest, blob_id_from_root, sha256
@@ -45,14 +49,20 @@ def decode_root(data: bytes) -> ManifestRoot:
     found = loads_map(data, _NAME)
     if list(found) != [RULE, SIZE, SHA256, PAGES]:
         raise MalformedMessage(f"{_NAME}: has not exactly the keys {RULE} to {PAGES}")
-    if found[RULE] != RULE_FIXED:
-        raise MalformedMessage(f"{_NAME}: chunking rule is not {RULE_FIXED}", hint="a newer edgecache may have made it")
-    size, pages = found[SIZE], found[PAGES]
+    rule, size, pages = found[RULE], found[SIZE], found[PAGES]
+    if type(rule) is not int or rule not in CHUNK_SIZES:
+        raise MalformedMessage(
+            f"{_NAME}: chunking rule is none of {', '.join(map(str, CHUNK_SIZES))}",
+            hint="a newer edgecache may have made it",
+        )
     if type(size) is not int or not 0 <= size <= MAX_BLOB_BYTES:
         raise MalformedMessage(f"{_NAME}: size is not a number up to {MAX_BLOB_BYTES}")
-    if type(pages) is not list or len(pages) != page_count(size):
-        raise MalformedMessage(f"{_NAME}: a blob of {size} bytes has {page_count(size)} pages")
-    root = ManifestRoot(size, _digest(found[SHA256]), tuple(_digest(page) for page in pages))
+    if rule != RULE_FIXED and rule != rule_of(size):
+        raise MalformedMessage(f"{_NAME}: a blob of {size} bytes has chunking rule {rule_of(size)}")
+    expected = page_count(size, CHUNK_SIZES[rule])
+    if type(pages) is not list or len(pages) != expected:
+        raise MalformedMessage(f"{_NAME}: a blob of {size} bytes has {expected} pages")
+    root = ManifestRoot(size, _digest(found[SHA256]), tuple(_digest(page) for page in pages), rule)
     if encode_root(root) != data:
         raise MalformedMessage(f"{_NAME}: not in its deterministic encoding")
     return root
@@ -67,14 +77,14 @@ def _digest(value: object) -> Digest:
 def info_of(root: bytes) -> BlobInfo:
     """Id, size and digest of the blob with this encoded root; raises MalformedMessage."""
     decoded = decode_root(root)
-    return BlobInfo(blob_id_from_root(root), decoded.size, decoded.sha256)
+    return BlobInfo(blob_id_from_root(root), decoded.size, decoded.sha256, decoded.chunk_size)
 
 
 def page_digests(root: ManifestRoot, page: int, data: bytes) -> list[Digest]:
     """The chunk digests in page number `page`; raises MalformedMessage when `data` is not that page of this root."""
     if not 0 <= page < len(root.pages):
         raise MalformedMessage(f"manifest page {page}: there are {len(root.pages)}")
-    count = min(PAGE_CHUNKS, chunk_count(root.size) - page * PAGE_CHUNKS)
+    count = min(PAGE_CHUNKS, chunk_count(root.size, root.chunk_size) - page * PAGE_CHUNKS)
     if len(data) != count * DIGEST_BYTES or sha256(data) != root.pages[page]:
         raise MalformedMessage(f"manifest page {page}: not the {count} digests that its root names")
     return [Digest(bytes(data[at : at + DIGEST_BYTES])) for at in range(0, len(data), DIGEST_BYTES)]
@@ -98,35 +108,49 @@ class Manifest(NamedTuple):
 
 
 class ManifestBuilder:
-    """Makes a manifest from the chunks of a blob in their order; keeps only the pages (32 KiB for 256 MiB)."""
+    """Makes a manifest from the leaves of a blob in their order; keeps only their digests (32 KiB for 256 MiB).
+
+    Which rule a blob has is known at its end. As a long chunk is named by the digests of its leaves, no byte is hashed
+    once more for that.
+    """
 
     def __init__(self) -> None:
         self._whole = hashlib.sha256()
         self._size = 0
-        self._pages: list[bytearray] = []
+        self._leaves = bytearray()
 
     @property
     def size(self) -> int:
         """Bytes fed so far."""
         return self._size
 
-    def update(self, chunk: bytes | bytearray | memoryview) -> Digest:
-        """Feed the next chunk and get its digest. Only the last may be short; UsageError beyond the largest blob."""
-        length = memoryview(chunk).nbytes
+    def update(self, leaf: bytes | bytearray | memoryview) -> None:
+        """Feed the next CHUNK_BYTES. Only the last leaf may be short; UsageError beyond the largest blob."""
+        length = memoryview(leaf).nbytes
         if not 0 < length <= CHUNK_BYTES or self._size % CHUNK_BYTES:
-            raise InvariantBroken(f"a chunk of {length} bytes after {self._size}: all but the last have {CHUNK_BYTES}")
+            raise InvariantBroken(f"a leaf of {length} bytes after {self._size}: all but the last have {CHUNK_BYTES}")
         if self._size + length > MAX_BLOB_BYTES:
             raise UsageError(f"a blob has at most {MAX_BLOB_BYTES} bytes", hint="split the file")
-        digest = sha256(chunk)
-        if not self._pages or len(self._pages[-1]) == PAGE_CHUNKS * DIGEST_BYTES:
-            self._pages.append(bytearray())
-        self._pages[-1] += digest
-        self._whole.update(chunk)
+        self._leaves += sha256(leaf)
+        self._whole.update(leaf)
         self._size += length
-        return digest
 
     def finish(self) -> Manifest:
         """The manifest of what was fed: nothing at all makes that of the empty blob."""
-        digests = tuple(sha256(page) for page in self._pages)
-        root = encode_root(ManifestRoot(self._size, Digest(self._whole.digest()), digests))
-        return Manifest(blob_id_from_root(root), root, [bytes(page) for page in self._pages])
+        rule = rule_of(self._size)
+        leaves = CHUNK_SIZES[rule] // CHUNK_BYTES
+        digests = bytes(self._leaves) if leaves == 1 else b"".join(map(_of_leaves, _parts(self._leaves, leaves)))
+        pages = _parts(digests, PAGE_CHUNKS)
+        whole = Digest(self._whole.digest())
+        root = encode_root(ManifestRoot(self._size, whole, tuple(sha256(page) for page in pages), rule))
+        return Manifest(blob_id_from_root(root), root, pages)
+
+
+def _parts(digests: bytes | bytearray, count: int) -> list[bytes]:
+    """So many digests in each but the last."""
+    return [bytes(digests[at : at + count * DIGEST_BYTES]) for at in range(0, len(digests), count * DIGEST_BYTES)]
+
+
+def _of_leaves(digests: bytes) -> Digest:
+    """That of a chunk with these leaves, as `chunk_digest` has it."""
+    return Digest(digests) if len(digests) == DIGEST_BYTES else sha256(digests)

@@ -14,7 +14,7 @@ from edgecache.adapters.coap.framing import CONTENT_OCTETS, Code, Frame, Option
 from edgecache.adapters.coap.greeting import diagnostic
 from edgecache.adapters.coap.switchboard import Switchboard
 from edgecache.adapters.coap.units import BLOCK_BYTES, SZX_BERT, block_option
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES
 from edgecache.model.errors import Denied, EdgecacheError, MalformedMessage, NotFound, Refused, TimedOut, Unreachable
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.model.priority import Priority
@@ -51,12 +51,12 @@ class Asker:
         priority: Priority = Priority.NORMAL,
     ) -> bytes | memoryview:
         """Exactly `size` bytes of a chunk; MalformedMessage when the answer is anything else."""
-        if size <= 0 or offset < 0 or offset + size > CHUNK_BYTES or offset % BLOCK_BYTES:
+        if size <= 0 or offset < 0 or offset + size > LARGE_CHUNK_BYTES or offset % BLOCK_BYTES:
             raise ValueError(f"no part of a chunk: {size} bytes from {offset}")
         query = (*paths.chunk_query(blob, index), paths.unit_query(size), *paths.priority_query(priority))
         options = [(int(Option.URI_PATH), part.encode()) for part in paths.chunk_path(digest)]
         options += [(Option.URI_QUERY, part.encode()) for part in query]
-        part = size != CHUNK_BYTES
+        part = offset > 0 or size < CHUNK_BYTES
         if part:
             options.append((Option.BLOCK2, block_option(offset // BLOCK_BYTES, more=False)))
         answer = await self._ask(peer, f.encode_options(options), timeout)

@@ -23,7 +23,7 @@ RESPONSE_MESSAGE_BYTES = MESSAGE_BYTES_MAX
 """Largest response, and what our CSM announces."""
 
 PEER_MESSAGE_BYTES_MIN = CHUNK_BYTES + HEAD_ROOM
-"""A peer that takes less than a chunk in one message cannot be served; its link is refused."""
+"""A peer that takes less than a chunk of most blobs in one message cannot be served; its link is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class LinkBounds:
     """Without a byte in the middle of a message: the peer is dead or plays slowloris. Must exceed a Wi-Fi roam."""
 
     message_seconds: float = 120.0
-    """For a whole message, however it trickles: 256 KiB at 17 kbit/s."""
+    """For a whole message, however it trickles: 512 KiB at 35 kbit/s."""
 
     control_queue_bytes: int = 2 * 1024 * 1024
     """What waits to be sent besides chunks and manifests, with 256 bytes for each message; a peer further behind

@@ -67,6 +67,8 @@ class Connection:
         self.in_progress: set[bytes] = set()
         """Tokens of the peer's requests that are not answered to the last byte."""
         self.questions = Questions()
+        self.takes = 0
+        """Bytes of the largest message that the peer takes."""
         self.window = self._owed = 0
         """Requests of the peer that may be in progress."""
         self.authenticated: asyncio.Future[None] = self._loop.create_future()
@@ -209,7 +211,7 @@ class Connection:
 
     def _signalled(self, frame: Frame) -> None:
         if frame.code == Code.CSM:
-            check_csm(frame)
+            self.takes = check_csm(frame)
             if self.phase is Phase.CSM:
                 self._enter(Phase.HELLO)
             return

@@ -34,8 +34,8 @@ class UnknownCsmOption(MalformedMessage):
         self.number = number
 
 
-def check_csm(frame: Frame) -> None:
-    """Raise MalformedMessage unless we can serve a peer of these capabilities."""
+def check_csm(frame: Frame) -> int:
+    """The largest message that a peer of these capabilities takes; MalformedMessage when we cannot serve it."""
     largest = MESSAGE_BYTES_DEFAULT
     for number, value in frame.options:
         if number == f.CsmOption.MAX_MESSAGE_SIZE:
@@ -44,6 +44,7 @@ def check_csm(frame: Frame) -> None:
             raise UnknownCsmOption(number)
     if largest < b.PEER_MESSAGE_BYTES_MIN:
         raise MalformedMessage(f"it takes messages of {largest} bytes, a chunk needs {b.PEER_MESSAGE_BYTES_MIN}")
+    return largest
 
 
 def abort(error: MalformedMessage) -> bytes:

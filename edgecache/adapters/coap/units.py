@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from edgecache.adapters.coap import framing as f
+from edgecache.adapters.coap.bounds import HEAD_ROOM
 from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.framing import CONTENT_OCTETS, Code, Frame, Option
 from edgecache.adapters.coap.sendqueue import Outgoing
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import LARGE_CHUNK_BYTES
 from edgecache.model.errors import EdgecacheError, MalformedMessage, NotFound, UsageError
 from edgecache.model.ids import BlobId, Digest
 from edgecache.model.priority import Priority
-from edgecache.ports import LinkHandler, Refusal
+from edgecache.ports import LinkHandler, Part, Refusal
 from edgecache.wire import paths
 
 BLOCK_BYTES = 1024
@@ -47,7 +48,7 @@ class _Asked:
     index: int
     digest: Digest
     offset: int
-    size: int
+    size: int | None
     block: int | None
     priority: Priority
 
@@ -112,7 +113,7 @@ class UnitServer:
         assert peer is not None, "only links are asked"
         try:
             ask = _read(frame)
-            data = await self._handler.serve_unit(
+            part = await self._handler.serve_unit(
                 peer, ask.blob, ask.index, ask.digest, ask.offset, ask.size, ask.priority
             )
         except _Refused as refused:
@@ -125,12 +126,14 @@ class UnitServer:
             what = "failed" if isinstance(error, EdgecacheError) else "was not handled, a bug"
             self._warn("link-serve", f"a request of {peer} {what}: {error!r}")
             return _Answer(Code.INTERNAL_SERVER_ERROR)
-        if not isinstance(data, Refusal):
+        if not isinstance(part, Refusal):
             sent = partial(self._handler.unit_sent, peer, ask.blob, ask.index, ask.offset)
-            return _Answer(Code.CONTENT, _options(ask, len(data)), data, sent)
-        if data.retry_after <= 0:
+            if len(part.data) + HEAD_ROOM > connection.takes:
+                return _Answer(Code.BAD_REQUEST, payload=b"larger than you take at once: n asks for less", sent=sent)
+            return _Answer(Code.CONTENT, _options(ask, part), part.data, sent)
+        if part.retry_after <= 0:
             return _Answer(Code.NOT_FOUND)
-        age = f.uint(min(math.ceil(data.retry_after), _RETRY_MAX))
+        age = f.uint(min(math.ceil(part.retry_after), _RETRY_MAX))
         return _Answer(Code.SERVICE_UNAVAILABLE, f.encode_options(((Option.MAX_AGE, age),)))
 
 
@@ -141,10 +144,10 @@ def answered(connection: Connection, token: bytes, tell: Callable[[], None] | No
         tell()
 
 
-def _options(ask: _Asked, got: int) -> bytes:
+def _options(ask: _Asked, part: Part) -> bytes:
     options = [(Option.CONTENT_FORMAT, f.uint(CONTENT_OCTETS))]
     if ask.block is not None:
-        more = got == ask.size and got % BLOCK_BYTES == 0 and ask.offset + ask.size < CHUNK_BYTES
+        more = part.more and len(part.data) % BLOCK_BYTES == 0
         options.append((Option.BLOCK2, block_option(ask.block, more=more)))
     return f.encode_options(options)
 
@@ -170,8 +173,8 @@ def _read(frame: Frame) -> _Asked:
     words = tuple(query)
     digest, blob, index = paths.parse_chunk(tuple(path[1:]), words)
     offset = (block or 0) * BLOCK_BYTES
-    size = paths.parse_unit(words) or CHUNK_BYTES - offset
-    if size <= 0 or offset + size > CHUNK_BYTES:
+    size = paths.parse_unit(words)
+    if size == 0 or offset + (size or 1) > LARGE_CHUNK_BYTES:
         raise MalformedMessage("a part beyond the end of the largest chunk")
     return _Asked(blob, index, digest, offset, size, block, paths.parse_priority(words))
 

@@ -50,8 +50,6 @@ from edgecache.core.vocabulary import (
     UnitAsked,
     Warned,
 )
-from edgecache.model.content import CHUNK_BYTES, BlobInfo
-from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId
 
 if TYPE_CHECKING:
@@ -136,7 +134,7 @@ class Retention:
 
     def _blob_held(self, event: BlobHeld, now: Instant, out: Outbox) -> None:
         info = event.info
-        held = info.size if event.complete else bytes_of(event.have, info)
+        held = info.size if event.complete else info.bytes_of(event.have)
         blob = self._known(info.blob)
         self._no_longer_leaving(blob)
         self._redeem(info.size - blob.size)
@@ -370,10 +368,3 @@ class Retention:
         """Forget a blob of which nothing is here and nothing is to come."""
         if not blob.size and not blob.fetching:
             del self._blobs[name]
-
-
-def bytes_of(have: HaveSet, info: BlobInfo) -> int:
-    """Bytes of these chunks of a blob; only the last one may be short."""
-    last = info.chunks - 1
-    short = CHUNK_BYTES - info.chunk_bytes(last) if info.chunks and last in have else 0
-    return len(have) * CHUNK_BYTES - short

@@ -27,8 +27,9 @@ class ServingConfig:
     # ---- whose turn
 
     quantum: int = CHUNK_BYTES
-    """Bytes that one round of the deficit round-robin adds to an asker of weight 1 (Shreedhar and Varghese 1995). At
-    least the largest unit, so that each round serves everybody of that weight; larger would be coarser."""
+    """Bytes that one round of the deficit round-robin adds to an asker of weight 1 (Shreedhar and Varghese 1995). A
+    chunk of most blobs, so that each round serves everybody of that weight; a unit of 512 KiB takes two. More:
+    coarser."""
     weight_min: float = 1 / 8
     """Weight of who only takes: never starved. Less: a weak device that cannot give waits longer. Guess."""
     weight_max: float = 4.0
@@ -65,7 +66,7 @@ class ServingConfig:
     of a slow link takes (0.15)."""
     asker_bytes: int = 2 * CHUNK_BYTES
     """Of these for one asker while less than half is taken, one chunk when more is: one chunk is read while the other
-    is sent; a slow reader holds no more than this."""
+    is sent; a slow reader holds no more than this. Two units or one, where they are larger."""
     asker_units: int = 32
     """Units in progress for one asker: the smallest sensible ones (16 KiB) just fill `asker_bytes`."""
     slots: int = 1280
@@ -76,8 +77,8 @@ class ServingConfig:
     """Peers with an account of what they gave and took, and whose served bytes are counted, for people."""
 
     def __post_init__(self) -> None:
-        assert self.quantum >= CHUNK_BYTES, "a unit larger than the quantum would wait more than one round"
-        assert CHUNK_BYTES <= self.asker_bytes <= self.bytes_max
+        assert self.quantum >= CHUNK_BYTES, "a unit of most blobs would wait more than one round"
+        assert 2 * CHUNK_BYTES <= self.asker_bytes <= self.bytes_max
         assert self.window >= 1
         assert 1 <= self.asker_units <= self.slots
         assert 0 < self.weight_min <= 1 <= self.weight_max

@@ -14,7 +14,6 @@ from collections import OrderedDict
 
 from edgecache.core.serving.config import ServingConfig
 from edgecache.core.vocabulary import UnitAsked
-from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.ids import BlobId, NodeId
 
 NEWS_BYTES = 16 * 1024
@@ -36,7 +35,7 @@ class Given:
         return unit.size < NEWS_BYTES or (unit.blob, unit.index) in self._chunks
 
     def begun(self, unit: UnitAsked) -> bool:
-        """Whether its asker got a part of this chunk, and not yet as much as the largest chunk has."""
+        """Whether its asker got a part of this chunk, and not yet all of it."""
         return (unit.peer, unit.blob, unit.index) in self._begun
 
     def granted(self, unit: UnitAsked) -> None:
@@ -47,7 +46,7 @@ class Given:
         self._chunks.move_to_end((unit.blob, unit.index))
         key = (unit.peer, unit.blob, unit.index)
         size = self._begun.pop(key, 0) + unit.size
-        if size < CHUNK_BYTES:
+        if size < unit.chunk:
             self._begun[key] = size
         if len(self._chunks) > self._most:
             self._chunks.popitem(last=False)

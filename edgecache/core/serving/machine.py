@@ -154,7 +154,7 @@ class Serving:
         self._grant(now, out)
 
     def _asked(self, unit: UnitAsked, now: Instant, out: Outbox) -> None:
-        if not 0 < unit.size <= CHUNK_BYTES:
+        if not 0 < unit.size <= unit.chunk:
             out.effect(RefuseUnit(unit.request))
             out.tell(Misbehaved(unit.peer, 1, f"asked for a unit of {unit.size} bytes"))
             return
@@ -262,7 +262,7 @@ class Serving:
     def _fits(self, asker: Asker, size: int) -> bool:
         """Whether this asker may have so much more in progress."""
         config = self._config
-        most = config.asker_bytes if self._bytes < config.bytes_max // 2 else CHUNK_BYTES
+        most = max(config.asker_bytes, 2 * size) if self._bytes < config.bytes_max // 2 else max(CHUNK_BYTES, size)
         if asker.bytes + size > most or asker.granted >= config.asker_units:
             return False
         pace = self._paces.get(asker.node)

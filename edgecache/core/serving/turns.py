@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from edgecache.core.serving.config import ServingConfig
 from edgecache.core.serving.given import Given
 from edgecache.core.vocabulary import UnitAsked
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES
 from edgecache.model.ids import NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.priority import Priority
@@ -107,13 +107,17 @@ class Turns:
         for lower in _CLASSES[unit.priority + 1 :]:
             if self._rings[lower]:
                 earned = self._earned[lower] + unit.size * self._config.lower_share
-                self._earned[lower] = min(earned, 2.0 * CHUNK_BYTES)
+                self._earned[lower] = min(earned, 2.0 * LARGE_CHUNK_BYTES)
         self._leave_if_empty(unit.priority, line)
 
     def _order(self) -> list[Priority]:
         """Classes that wait: those that have earned it, then by urgency."""
         waiting = [priority for priority in _CLASSES if self._rings[priority]]
-        return [priority for priority in waiting[1:] if self._earned[priority] >= CHUNK_BYTES] + waiting
+        return [priority for priority in waiting[1:] if self._earned[priority] >= self._price(priority)] + waiting
+
+    def _price(self, priority: Priority) -> int:
+        """What a lower class must have earned to go first: what its next unit takes, a chunk of most blobs at least."""
+        return max(CHUNK_BYTES, self._rings[priority][0].units[0].size)
 
     def _turn(self, ring: deque[Line], fits: Callable[[Asker, int], bool]) -> Line | None:
         full = 0

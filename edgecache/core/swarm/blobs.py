@@ -190,10 +190,7 @@ class Blob:
         """Bytes of the chunks that are not here; 0 while the size is unknown."""
         if self.info is None or not self.info.chunks:
             return 0
-        last = self.info.chunks - 1
-        missing = ((1 << self.info.chunks) - 1) & ~self.have
-        short = CHUNK_BYTES - self.info.chunk_bytes(last) if missing >> last else 0
-        return missing.bit_count() * CHUNK_BYTES - short
+        return self.info.bytes_of(HaveSet(((1 << self.info.chunks) - 1) & ~self.have))
 
     def clip(self, bits: int, config: SwarmConfig) -> int:
         """A claimed have-set within what can be true or, before the size is known, what we are ready to keep."""

@@ -77,9 +77,9 @@ class Chunks:
             while able:
                 able = [offer for offer in able if self._lasts(offer, now) and self._start_one(offer, now, out)]
 
-    def may_ask(self, now: Instant) -> bool:
-        """Whether the limits of rate and memory allow to ask for content at this moment."""
-        if self._state.inflight + CHUNK_BYTES > self._state.config.inflight_bytes_max and self._state.inflight:
+    def may_ask(self, now: Instant, size: int = CHUNK_BYTES) -> bool:
+        """Whether the limits of rate and memory allow to ask for so much at this moment."""
+        if self._state.inflight + size > self._state.config.inflight_bytes_max and self._state.inflight:
             return False
         if wait := self._tokens.wait(now):
             self._state.wake_at(now + wait)
@@ -89,7 +89,7 @@ class Chunks:
     def _offer(self, blob: Blob, now: Instant) -> Offer | None:
         """What the neighbours offer to a fetch; None when nothing can be asked of any of them at this moment."""
         fetch = blob.fetch
-        if fetch is None or fetch.picker is None or not self.may_ask(now):
+        if fetch is None or fetch.picker is None or not self.may_ask(now, fetch.picker.info.chunk_size):
             return None
         usable = rested(blob, fetch, self._state, now)
         ready = self._with_room(usable, fetch.picker)
@@ -97,7 +97,8 @@ class Chunks:
 
     def _lasts(self, offer: Offer, now: Instant) -> bool:
         """Whether something of an offer is left after what was asked since."""
-        offer.ready = self._with_room(offer.ready, offer.picker) if self.may_ask(now) else []
+        size = offer.picker.info.chunk_size
+        offer.ready = self._with_room(offer.ready, offer.picker) if self.may_ask(now, size) else []
         return bool(offer.ready)
 
     def _with_room(self, neighbours: list[Neighbour], picker: Picker) -> list[Neighbour]:
@@ -130,7 +131,7 @@ class Chunks:
             if index is not None:
                 holders = here if len(here) == 1 else [n for n in here if n.have >> index & 1]
                 holders = self._moving.others(offer.fetch, index, holders)
-                return index, choose(holders, CHUNK_BYTES, bias, self._state.rng, config.exploration)
+                return index, choose(holders, offer.picker.info.chunk_size, bias, self._state.rng, config.exploration)
             for neighbour in tier:
                 nearer |= neighbour.have
         return None
@@ -141,7 +142,7 @@ class Chunks:
         """A chunk that one tier has: first what no leecher has, from whoever has it; then what leechers have, from
         them, and from others only what leechers without room will not have delivered about as soon."""
         config, rng = self._state.config, self._state.rng
-        picker, among_us = offer.picker, offer.among_us
+        picker, among_us, size = offer.picker, offer.among_us, offer.picker.info.chunk_size
         ours = others = spared = 0
         soonest = first = NEVER
         for neighbour in ready:
@@ -149,8 +150,8 @@ class Chunks:
                 ours |= neighbour.have
             else:
                 others |= neighbour.have
-                soonest = min(soonest, neighbour.score(CHUNK_BYTES, bias))
-                first = min(first, neighbour.peer.expected(CHUNK_BYTES))
+                soonest = min(soonest, neighbour.score(size, bias))
+                first = min(first, neighbour.peer.expected(size))
         others &= picker.todo & ~nearer
         if not others:
             return picker.pick(ours & ~nearer, rng, config.random_first)
@@ -160,7 +161,7 @@ class Chunks:
             index = picker.own(unclaimed)
             return picker.pick_for_others(unclaimed, rng) if index is None else index
         for neighbour in usable:
-            if neighbour.fellow and neighbour.score(CHUNK_BYTES, bias) <= soonest:
+            if neighbour.fellow and neighbour.score(size, bias) <= soonest:
                 spared |= neighbour.have
         return picker.pick((ours & ~nearer) | (others & among_us & ~spared), rng, config.random_first)
 
@@ -169,7 +170,7 @@ class Chunks:
     ) -> None:
         peer, size, blob = neighbour.peer, picker.info.chunk_bytes(index), picker.info.blob
         askers = 1 if peer.elsewhere else picker.askers
-        unit = min(peer.unit(askers), self._state.config.unit_most)
+        unit = min(peer.unit(askers), self._state.config.unit_most, picker.info.chunk_size)
         expected = peer.expected(size)
         request = ChunkRequest(
             self._state.next_request(), blob, neighbour, index, size, now, expected, priority=fetch.priority,

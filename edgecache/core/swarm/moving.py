@@ -37,7 +37,8 @@ class Moving:
                     out.send(request.neighbour.peer.node, Cancel(request.blob, (request.index,)))
 
     def _last_in_line(self, fetch: Fetch, free: Neighbour, now: Instant) -> ChunkRequest | None:
-        patience = self._state.config.move_after * free.peer.expected(CHUNK_BYTES)
+        size = fetch.picker.info.chunk_size if fetch.picker else CHUNK_BYTES
+        patience = self._state.config.move_after * free.peer.expected(size)
         last: ChunkRequest | None = None
         for index, requests in fetch.flights.items():
             request = requests[0]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from edgecache.core.swarm.claims import Claims
 from edgecache.core.swarm.config import SwarmConfig
 from edgecache.core.swarm.lateness import Lateness
-from edgecache.model.content import CHUNK_BYTES, unit_bytes
+from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES, unit_bytes
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.priority import Priority
@@ -147,6 +147,8 @@ class Peer:
     def unit(self, askers: int = 1) -> int:
         """Size of the units in which it is asked for a chunk, a power of two, when so many may share what it gives."""
         config = self.config
+        if self.goodput.rate * config.large_unit_time >= LARGE_CHUNK_BYTES:
+            return LARGE_CHUNK_BYTES
         alone = unit_bytes(self.goodput.rate * config.unit_time, config.unit_min)
         return max(alone, min(unit_bytes(self.goodput.rate * askers * config.unit_time, config.unit_min), SHARED_UNIT))
 

@@ -123,7 +123,8 @@ class Watchdog:
             return Throttled(Limit.QUIET)
         if wait := self._limited(now):
             return Throttled(Limit.DOWNLOAD, seconds=wait)
-        if state.inflight and state.inflight + CHUNK_BYTES > state.config.inflight_bytes_max:
+        size = fetch.picker.info.chunk_size if fetch.picker else CHUNK_BYTES
+        if state.inflight and state.inflight + size > state.config.inflight_bytes_max:
             return Throttled(Limit.MEMORY)
         resting = [n.peer for n in holders if now < n.peer.resting_until(fetch.priority)]
         if len(resting) == len(holders):

@@ -26,7 +26,7 @@ from edgecache.model.errors import Denied, NotFound
 from edgecache.model.ids import BlobId, Digest, NodeId, blob_id_from_root, node_id_from_spki, sha256
 from edgecache.model.peer import Address, CloseReason
 from edgecache.model.priority import Priority
-from edgecache.ports import LinkHandler, Refusal, Whole
+from edgecache.ports import LinkHandler, Part, Refusal, Whole
 from edgecache.wire.messages import Hello, Message
 
 IGNORE_TIME = 0x200000
@@ -160,9 +160,9 @@ class Recorder(LinkHandler):
         self._note()
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int | None,
         priority: Priority = Priority.NORMAL,
-    ) -> bytes | Refusal:
+    ) -> Part | Refusal:
         self.units_asked += 1
         self.priorities.append(priority)
         self._note()
@@ -177,7 +177,8 @@ class Recorder(LinkHandler):
             return self.refusal
         if blob != BLOB or digest != self.digest:
             return Refusal()
-        return self.chunk[offset : offset + size]
+        end = len(self.chunk) if size is None else offset + size
+        return Part(self.chunk[offset:end], end < len(self.chunk))
 
     def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None:
         self.units_sent.append((index, offset))

@@ -44,7 +44,7 @@ async def test_a_chunk_and_its_parts(mesh: Mesh) -> None:
         (((Option.BLOCK2, uint(1 << 4 | 6)),), QUERY, Code.BAD_OPTION),
         (((Option.BLOCK2, uint(1 << 4 | 8 | 7)),), QUERY, Code.BAD_OPTION),
         (((Option.BLOCK2, b"\xff" * 40),), QUERY, Code.BAD_OPTION),
-        (((Option.BLOCK2, uint(256 << 4 | 7)),), QUERY, Code.BAD_REQUEST),
+        (((Option.BLOCK2, uint(512 << 4 | 7)),), QUERY, Code.BAD_REQUEST),
         (((Option.ACCEPT, b"\x3c"),), QUERY, Code.NOT_ACCEPTABLE),
         (((Option.URI_QUERY, b"\xff\xfe"),), QUERY, Code.BAD_OPTION),
         (((65001, b"critical"),), QUERY, Code.BAD_OPTION),
@@ -130,3 +130,46 @@ async def test_pieces_of_a_chunk_are_counted_until_it_is_here(mesh: Mesh) -> Non
     peer.write(f.head(Code.PING, b"p", b"", 0))
     assert (await peer.frame()).code == Code.PONG
     assert len(pieces) == counted, "a small message is no piece"
+
+
+LARGE = bytes(range(256)) * 2048
+HALF = len(LARGE) // 2
+
+
+@in_mesh
+async def test_a_large_chunk_and_its_halves(mesh: Mesh) -> None:
+    node = await mesh.node()
+    node.handler.chunk = LARGE
+    peer, _ = await RawPeer.linked(mesh, node)
+    whole = await ask(node, peer)
+    assert (whole.code, whole.payload) == (Code.CONTENT, LARGE)
+    for query in (QUERY, (*QUERY, f"n={HALF}")):
+        rest = await ask(node, peer, (Option.BLOCK2, uint(HALF // 1024 << 4 | 7)), query=query)
+        assert (rest.payload, dict(rest.options)[Option.BLOCK2]) == (LARGE[HALF:], uint(HALF // 1024 << 4 | 7))
+    first = await ask(node, peer, (Option.BLOCK2, b"\x07"), query=(*QUERY, f"n={HALF}"))
+    assert (first.payload, dict(first.options)[Option.BLOCK2]) == (LARGE[:HALF], b"\x0f"), "there is more"
+
+
+@in_mesh
+async def test_more_than_a_peer_takes_at_once_is_not_sent(mesh: Mesh) -> None:
+    node = await mesh.node()
+    node.handler.chunk = LARGE
+    peer, _ = await RawPeer.linked(mesh, node)
+    peer.write(f.head(Code.CSM, b"", f.encode_options([(2, f.uint(512 * 1024))]), 0))
+    for query in (QUERY, (*QUERY, f"n={len(LARGE)}")):
+        refused = await ask(node, peer, query=query)
+        assert (refused.code, len(refused.payload) < 100) == (Code.BAD_REQUEST, True)
+    assert len(node.handler.units_sent) == 2, "its place in the window is free again"
+    assert (await ask(node, peer, query=(*QUERY, f"n={HALF}"))).payload == LARGE[:HALF]
+
+
+@in_mesh
+async def test_a_large_chunk_is_fetched_at_once_or_in_halves(mesh: Mesh) -> None:
+    asker, holder = await mesh.pair()
+    holder.handler.chunk = LARGE
+    peer, digest = holder.id, holder.handler.digest
+    assert await asker.links.fetch_unit(peer, BLOB, 0, digest, 0, 2 * HALF, 5.0) == LARGE
+    for offset in (0, HALF):
+        assert await asker.links.fetch_unit(peer, BLOB, 0, digest, offset, HALF, 5.0) == LARGE[offset : offset + HALF]
+    with pytest.raises(ValueError, match="no part"):
+        await asker.links.fetch_unit(peer, BLOB, 0, digest, HALF, HALF + 1, 5.0)

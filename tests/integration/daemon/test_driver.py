@@ -11,7 +11,7 @@ import pytest
 
 from edgecache.core import vocabulary as v
 from edgecache.core.membership import MembershipConfig
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import LARGE_CHUNK_BYTES
 from edgecache.model.errors import StoreFull
 from edgecache.model.ids import BlobId
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
@@ -49,7 +49,7 @@ def test_a_pace_lasts_as_long_as_any_link(tmp_path: Path, monkeypatch: pytest.Mo
             assert one.driver.transfers.pace.unit(PEER) == 16384
             left.clear()
             one.driver.link_closed(v.LinkId(2), PEER, CloseReason.BROKEN, "")
-            assert one.driver.transfers.pace.unit(PEER) == CHUNK_BYTES
+            assert one.driver.transfers.pace.unit(PEER) == LARGE_CHUNK_BYTES
 
     run(work)
 

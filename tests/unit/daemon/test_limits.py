@@ -14,7 +14,7 @@ from edgecache.core import vocabulary as v
 from edgecache.daemon.pacing import Pace
 from edgecache.daemon.priorities import KEPT_MAX, Priorities, priority_of
 from edgecache.daemon.quiet import QuietHours
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import LARGE_CHUNK_BYTES
 from edgecache.model.errors import UsageError
 from edgecache.model.ids import blob_id_from_root, node_id_from_bytes
 from edgecache.model.instant import Instant, WallTime
@@ -141,7 +141,7 @@ def test_requests_are_spread_at_the_limit_over_all_peers() -> None:
 def test_a_peer_that_is_paced_waits_alone() -> None:
     now = 100.0
     pace = Pace(lambda: now)
-    assert pace.unit(PEER) == CHUNK_BYTES
+    assert pace.unit(PEER) == LARGE_CHUNK_BYTES
     pace.set(v.PaceLink(PEER, 1e6, 50_000.0, 16384))
     assert pace.unit(PEER) == 16384
     assert pace._reserve(PEER, 16384) <= 0

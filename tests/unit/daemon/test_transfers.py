@@ -13,7 +13,7 @@ from edgecache.core import vocabulary as v
 from edgecache.daemon.transfers import Transfers
 from edgecache.model.errors import EdgecacheError, NotFound, Refused, StoreCorrupt, StoreError, StoreFull, TimedOut
 from edgecache.model.ids import sha256
-from edgecache.ports import Refusal
+from edgecache.ports import Part, Refusal
 from tests.unit.daemon.stubs import BLOB, CHUNK, DIGEST, StubEngine, node
 
 PEER = node(7)
@@ -28,11 +28,11 @@ class Desk:
         self.store, self.links = self.engine.stub, self.engine.stub_links
         self.transfers = Transfers(self.engine)
 
-    def ask(self) -> asyncio.Task[bytes | Refusal]:
+    def ask(self) -> asyncio.Task[Part | Refusal]:
         """A peer asks for the chunk."""
         return asyncio.ensure_future(self.transfers.serve_unit(PEER, BLOB, 0, DIGEST, 0, len(CHUNK)))
 
-    async def serve(self) -> bytes | Refusal:
+    async def serve(self) -> Part | Refusal:
         """The same, and the core lets it have its turn."""
         before = len(self.engine.heard(v.UnitAsked))
         asked = self.ask()
@@ -67,7 +67,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 def test_each_unit_ends_once_though_one_is_asked_for_twice() -> None:
     async def work() -> None:
         desk = Desk()
-        assert await desk.serve() == await desk.serve() == CHUNK
+        assert await desk.serve() == await desk.serve() == Part(CHUNK, more=False)
         for _ in range(3):
             desk.sent()
         asked = [event.request for event in desk.engine.heard(v.UnitAsked)]

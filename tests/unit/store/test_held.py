@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from edgecache.model.content import CHUNK_BYTES, PAGE_CHUNKS, BlobInfo
+from edgecache.model.content import PAGE_CHUNKS
 from edgecache.model.have import HaveSet
-from edgecache.model.ids import blob_id_from_root, sha256
-from edgecache.store.held import NAME_CHARACTERS_MAX, clean_name, held_bytes, map_rows
+from edgecache.model.ids import blob_id_from_root
+from edgecache.store.held import NAME_CHARACTERS_MAX, clean_name, map_rows
 from edgecache.store.index import MapRow
 
 BLOB = blob_id_from_root(b"a root")
-
-
-@pytest.mark.parametrize(
-    ("size", "have", "expected"),
-    [
-        (0, [], 0),
-        (10, [], 0),
-        (10, [0], 10),
-        (CHUNK_BYTES, [0], CHUNK_BYTES),
-        (2 * CHUNK_BYTES + 7, [0, 1], 2 * CHUNK_BYTES),
-        (2 * CHUNK_BYTES + 7, [1, 2], CHUNK_BYTES + 7),
-        (2 * CHUNK_BYTES + 7, [0, 1, 2], 2 * CHUNK_BYTES + 7),
-        (3 * CHUNK_BYTES, [2], CHUNK_BYTES),
-    ],
-)
-def test_bytes_of_chunks(size: int, have: list[int], expected: int) -> None:
-    assert held_bytes(BlobInfo(BLOB, size, sha256(b"")), HaveSet.of(have)) == expected
 
 
 def test_map_rows_split_the_chunks_by_page() -> None:

@@ -9,14 +9,23 @@ from typing import Any
 import cbor2
 import pytest
 
-from edgecache.model.content import CHUNK_BYTES, MAX_BLOB_BYTES, PAGE_CHUNKS, ManifestRoot
+from edgecache.model.content import (
+    CHUNK_BYTES,
+    LARGE_BLOB_BYTES,
+    LARGE_CHUNK_BYTES,
+    MAX_BLOB_BYTES,
+    PAGE_CHUNKS,
+    RULE_LARGE,
+    ManifestRoot,
+    chunk_digest,
+)
 from edgecache.model.errors import InvariantBroken, MalformedMessage
 from edgecache.model.ids import DIGEST_BYTES, Digest, sha256
 from edgecache.wire.limits import ROOT_BYTES_MAX
 from edgecache.wire.manifest import ManifestBuilder, decode_root, encode_root, info_of, page_digests
 
 VECTOR_FILE = Path(__file__).parents[2] / "vectors" / "manifest.json"
-VECTORS: list[dict[str, Any]] = json.loads(VECTOR_FILE.read_text())["vectors"]
+PINNED: dict[str, list[dict[str, Any]]] = json.loads(VECTOR_FILE.read_text())
 DIGEST = b"d" * 32
 ROOT = {1: 1, 2: 5, 3: DIGEST, 4: [DIGEST]}
 
@@ -30,7 +39,7 @@ def built(size: int) -> ManifestBuilder:
     return builder
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["size"]))
+@pytest.mark.parametrize("vector", PINNED["vectors"], ids=lambda vector: str(vector["size"]))
 def test_ids_are_pinned(vector: dict[str, Any]) -> None:
     builder = built(vector["size"])
     assert builder.size == vector["size"]
@@ -46,20 +55,40 @@ def test_ids_are_pinned(vector: dict[str, Any]) -> None:
     assert counts[:-1] == [PAGE_CHUNKS] * (info.pages - 1)
 
 
-def test_update_tells_the_digest_of_the_chunk_and_finish_may_be_asked_again() -> None:
+@pytest.mark.parametrize("vector", PINNED["earlier"], ids=lambda vector: str(vector["size"]))
+def test_a_large_blob_that_was_put_under_rule_1_keeps_it(vector: dict[str, Any]) -> None:
+    info = info_of(bytes.fromhex(vector["root"]))
+    assert (info.blob, info.size, info.sha256.hex()) == (vector["id"], vector["size"], vector["sha256"])
+    assert info.chunk_size == CHUNK_BYTES
+    assert [page.hex() for page in decode_root(bytes.fromhex(vector["root"])).pages] == vector["pages"]
+
+
+def test_a_long_chunk_is_listed_as_it_is_checked() -> None:
+    size = LARGE_BLOB_BYTES + CHUNK_BYTES + 1
+    manifest = built(size).finish()
+    assert decode_root(manifest.root).rule == RULE_LARGE
+    (page,) = manifest.pages
+    digests = page_digests(decode_root(manifest.root), 0, page)
+    assert len(digests) == 513
+    first, second, ahead, last = (number.to_bytes(8, "big") * (CHUNK_BYTES // 8) for number in (1, 2, 1025, 1026))
+    assert digests[0] == chunk_digest(first + second)
+    assert digests[512] == chunk_digest(ahead + last[:1])
+
+
+def test_finish_may_be_asked_again() -> None:
     builder = ManifestBuilder()
     empty = builder.finish()
-    assert builder.update(b"chunk") == sha256(b"chunk")
+    builder.update(b"leaf")
     assert builder.finish() == builder.finish() != empty
 
 
-@pytest.mark.parametrize("chunk", [b"", bytes(CHUNK_BYTES + 1)])
-def test_a_chunk_is_never_empty_nor_too_long(chunk: bytes) -> None:
+@pytest.mark.parametrize("leaf", [b"", bytes(CHUNK_BYTES + 1)])
+def test_a_leaf_is_never_empty_nor_too_long(leaf: bytes) -> None:
     with pytest.raises(InvariantBroken):
-        ManifestBuilder().update(chunk)
+        ManifestBuilder().update(leaf)
 
 
-def test_only_the_last_chunk_is_short() -> None:
+def test_only_the_last_leaf_is_short() -> None:
     builder = ManifestBuilder()
     builder.update(bytes(CHUNK_BYTES))
     builder.update(b"end")
@@ -78,6 +107,9 @@ def test_the_largest_root_fits() -> None:
     "wrong",
     [
         cbor2.dumps(ROOT | {1: 2}),
+        cbor2.dumps(ROOT | {1: 3}),
+        cbor2.dumps(ROOT | {1: 3, 2: LARGE_BLOB_BYTES - 1}),
+        cbor2.dumps(ROOT | {1: 3, 2: 2 * LARGE_BLOB_BYTES + 1}),
         cbor2.dumps(ROOT | {1: True}),
         cbor2.dumps(ROOT | {2: 0}),
         cbor2.dumps(ROOT | {2: -5}),
@@ -103,6 +135,7 @@ def test_the_largest_root_fits() -> None:
 )
 def test_root_is_refused(wrong: bytes) -> None:
     assert decode_root(cbor2.dumps(ROOT)).size == 5
+    assert decode_root(cbor2.dumps(ROOT | {1: 3, 2: 2 * LARGE_BLOB_BYTES})).chunk_size == LARGE_CHUNK_BYTES
     with pytest.raises(MalformedMessage):
         decode_root(wrong)
 

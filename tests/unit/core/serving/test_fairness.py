@@ -18,7 +18,7 @@ from edgecache.core.vocabulary import (
     UnitWithdrawn,
     UploadPaced,
 )
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES
 from edgecache.model.ids import NodeId
 from edgecache.model.pacing import wire_bytes
 from edgecache.model.priority import Priority
@@ -38,7 +38,7 @@ class Busy(Counterpart):
     def want(self, number: int, priority: Priority = Priority.NORMAL, size: int = CHUNK_BYTES) -> None:
         """One more unit waits."""
         request = RequestId(len(self.units) + 1)
-        self.units[request] = UnitAsked(request, node(number), BLOB, 0, size, priority)
+        self.units[request] = UnitAsked(request, node(number), BLOB, 0, size, priority, max(size, CHUNK_BYTES))
         self.give(self.units[request])
 
     def go_on(self, units: int) -> Counter[NodeId]:
@@ -123,6 +123,16 @@ def test_updates_go_first_and_the_classes_below_keep_a_share() -> None:
     assert counts[node(1)] > 0.85 * sum(counts.values())
     assert counts[node(2)] >= 8 * CHUNK_BYTES
     assert counts[node(3)] >= 8 * CHUNK_BYTES
+
+
+@pytest.mark.parametrize("size", [16384, CHUNK_BYTES, LARGE_CHUNK_BYTES])
+def test_the_share_of_a_lower_class_is_the_same_whatever_its_units(size: int) -> None:
+    there = Busy()
+    for _ in range(6):
+        there.want(1, Priority.OTA)
+        there.want(2, Priority.PREFETCH, size)
+    counts = there.go_on(600)
+    assert counts[node(2)] / counts[node(1)] == pytest.approx(1 / 16, rel=0.15)
 
 
 def test_a_lower_class_takes_what_the_higher_cannot_use() -> None:

@@ -29,7 +29,7 @@ from edgecache.core.vocabulary import (
     UnitWithdrawn,
     UploadPaced,
 )
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES
 from edgecache.model.ids import BlobId, NodeId, blob_id_from_root, node_id_from_bytes, sha256
 from edgecache.wire.messages import Cancel
 from tests.unit.core.swarm.world import identity
@@ -80,7 +80,8 @@ class Counterpart:
 
     def ask(self, number: int, *, index: int = 0, size: int = CHUNK_BYTES, blob: BlobId = BLOB) -> RequestId:
         request = RequestId(len(self.units) + 1)
-        self.units[request] = UnitAsked(request, node(number), blob, index, size)
+        chunk = LARGE_CHUNK_BYTES if size == LARGE_CHUNK_BYTES else CHUNK_BYTES
+        self.units[request] = UnitAsked(request, node(number), blob, index, size, chunk=chunk)
         self.give(self.units[request])
         return request
 
@@ -317,3 +318,29 @@ def test_a_link_that_yields_much_does_not_slow_down_one_that_yields_little() -> 
         desk.sent(request)
     (at,) = (at for key, at in desk.timers.items() if key.name == "grant")
     assert at - desk.now < 0.1
+
+
+def test_of_large_units_an_asker_has_two_in_progress_and_one_when_half_is_taken() -> None:
+    most = 16 * LARGE_CHUNK_BYTES
+    there = Counterpart(ServingConfig(bytes_max=most, ahead_bytes=most))
+    requests = [there.ask(1, index=index, size=LARGE_CHUNK_BYTES) for index in range(4)]
+    assert there.granted == requests[:2]
+    for number in range(2, 9):
+        for index in range(2):
+            there.ask(number, index=index, size=LARGE_CHUNK_BYTES)
+    late = [there.ask(9, index=index, size=LARGE_CHUNK_BYTES) for index in range(2)]
+    assert len(there.granted) > 8
+    assert [request in there.granted for request in late] == [True, False]
+
+
+def test_who_asks_for_large_units_gets_little_more() -> None:
+    there = Counterpart(ServingConfig(bytes_max=4 * LARGE_CHUNK_BYTES, window=800))
+    for number, size in ((1, CHUNK_BYTES), (2, CHUNK_BYTES), (3, LARGE_CHUNK_BYTES)):
+        for index in range(400 * CHUNK_BYTES // size):
+            there.ask(number, index=index, size=size)
+    sent: list[UnitAsked] = []
+    while sum(bytes_of(sent).values()) < 600 * CHUNK_BYTES:
+        sent += there.send_all(1)
+    counts = bytes_of(sent)
+    assert counts[node(3)] <= 1.25 * min(counts[node(1)], counts[node(2)])
+    assert counts[node(3)] >= 0.9 * max(counts[node(1)], counts[node(2)])

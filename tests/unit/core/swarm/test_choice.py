@@ -88,7 +88,10 @@ def test_slow_storage_of_ours_widens_the_window() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "unit"),
-    [(1e9, 262144), (1.8e6, 262144), (1.5e6, 131072), (500e3, 65536), (120e3, 16384), (10.0, 16384)],
+    [
+        (1e9, 524288), (26.3e6, 524288), (26.1e6, 262144), (1.8e6, 262144),
+        (1.5e6, 131072), (500e3, 65536), (120e3, 16384), (10.0, 16384),
+    ],
 )
 def test_a_unit_takes_at_most_150_ms(rate: float, unit: int) -> None:
     assert peer(1, rate=rate).unit() == unit

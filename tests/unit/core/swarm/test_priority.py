@@ -15,7 +15,7 @@ from edgecache.core.vocabulary import (
     QuietChanged,
     RoomGranted,
 )
-from edgecache.model.content import CHUNK_BYTES, BlobInfo
+from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES, BlobInfo
 from edgecache.model.have import HaveSet
 from edgecache.model.priority import Priority
 from edgecache.wire.messages import SERVES_LAST, Hello
@@ -161,4 +161,4 @@ def test_under_a_low_limit_chunks_are_asked_for_in_small_units() -> None:
     assert {effect.unit for effect in desk.heard(FetchChunk)} == {32768}
     assert SwarmConfig(download_rate=10_000).unit_most == 16384
     assert SwarmConfig(download_rate=10**8).unit_most == CHUNK_BYTES
-    assert SwarmConfig().unit_most == CHUNK_BYTES
+    assert SwarmConfig().unit_most == LARGE_CHUNK_BYTES
