@@ -350,15 +350,15 @@ class Retention:
         """The only place where bytes of a blob change; one that takes room is in the queues, unless it is leaving."""
         self._held += held - blob.held
         self._promised += promised - blob.promised
-        if blob.leaving:
-            self._leaving += held + promised - blob.size
+        grown = held + promised - blob.size
         blob.held, blob.promised = held, promised
         if blob.leaving:
-            return
-        if not blob.size:
+            self._leaving += grown
+        elif not blob.size:
             self._queues.remove(name)
         elif name in self._queues:
-            self._queues.resize(name, blob.size)
+            if grown:
+                self._queues.resize(name, blob.size)
         else:
             self._queues.admit(name, blob.size)
             if blob.pinned:

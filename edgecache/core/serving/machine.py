@@ -262,7 +262,10 @@ class Serving:
     def _fits(self, asker: Asker, size: int) -> bool:
         """Whether this asker may have so much more in progress."""
         config = self._config
-        most = max(config.asker_bytes, 2 * size) if self._bytes < config.bytes_max // 2 else max(CHUNK_BYTES, size)
+        if self._bytes < config.bytes_max // 2:
+            most = config.asker_bytes if size <= CHUNK_BYTES else 2 * size
+        else:
+            most = CHUNK_BYTES if size <= CHUNK_BYTES else size
         if asker.bytes + size > most or asker.granted >= config.asker_units:
             return False
         pace = self._paces.get(asker.node)

@@ -229,7 +229,8 @@ class Blob:
             if neighbour.peer.tier < 2:
                 for index, at in neighbour.coming.among(among):
                     if at + patience > now:
-                        since = min(at, left_at.setdefault(index, at) + patience)
+                        again = left_at.setdefault(index, at) + patience
+                        since = at if at < again else again
                         if since + patience > now:
                             left.append(index)
                             oldest = min(oldest, since)

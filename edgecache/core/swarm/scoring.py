@@ -150,6 +150,8 @@ class Peer:
         if self.goodput.rate * config.large_unit_time >= LARGE_CHUNK_BYTES:
             return LARGE_CHUNK_BYTES
         alone = unit_bytes(self.goodput.rate * config.unit_time, config.unit_min)
+        if alone >= SHARED_UNIT:
+            return alone
         return max(alone, min(unit_bytes(self.goodput.rate * askers * config.unit_time, config.unit_min), SHARED_UNIT))
 
     def timeout(self, unit: int) -> float:
