@@ -189,11 +189,11 @@ class LinkHandler(Protocol):
     def received(self, peer: NodeId, message: Message) -> None: ...
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int | None,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
         priority: Priority = Priority.NORMAL,
     ) -> Part | Refusal:
-        """`size` bytes of a chunk, None: all behind `offset`. Waits for its turn. Cancelled when the link closes;
-        `unit_sent` follows when bytes were returned."""
+        """`size` bytes of a chunk from `offset` on, fewer at its end. Waits for its turn. Cancelled when the link
+        closes; `unit_sent` follows when bytes were returned."""
         ...
 
     def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None: ...

@@ -53,7 +53,7 @@ class Guest(LinkHandler):
         """Gossip is not answered."""
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int | None,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
         priority: Priority = Priority.NORMAL,
     ) -> Refusal:  # fmt: skip
         """Nothing is here."""

@@ -11,7 +11,8 @@ from edgecache.model.ids import BlobId
 log = logging.getLogger(__name__)
 
 STEP = 16
-"""Chunks (4 MiB) that are hashed in a row. More: more is left after the last chunk; fewer: more thread switches."""
+"""Chunks (4 MiB, 8 of large blobs) that are hashed in a row. More: more is left after the last chunk; fewer: more
+thread switches."""
 
 
 class HashAhead:

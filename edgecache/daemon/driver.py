@@ -23,14 +23,15 @@ from edgecache.core.node import Node
 from edgecache.daemon.engine import Engine, Lane, Listener
 from edgecache.daemon.scrutiny import Scrutiny
 from edgecache.daemon.transfers import Transfers
-from edgecache.model.errors import EdgecacheError, TransportError
+from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.errors import EdgecacheError, NotFound, TransportError
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.pacing import WIRE_FACTOR
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
 from edgecache.model.priority import Priority
 from edgecache.ports import ChunkStore, Clock, LinkHandler, Links, Part, Refusal, Signer, Whole
-from edgecache.wire.messages import Hello, Message
+from edgecache.wire.messages import LARGE_CHUNKS, Hello, Message
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class Driver(Engine, LinkHandler):
         self.node, self.store, self.clock = node, store, clock
         self._signer, self._limiter, self._remember = signer, limiter, remember
         self._scrutiny = Scrutiny(signer)
+        self._large_chunks: set[NodeId] = set()
+        """Linked peers that know them."""
         self.bridge: Bridge | None = None
         self.keeping = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -320,6 +323,8 @@ class Driver(Engine, LinkHandler):
         log.info("linked with %s (%s)%s", hello.name or hello.node, hello.node, f" at {address}" if address else "")
         if self._upload_pace:
             self.links.pace(hello.node, self._upload_pace)
+        if LARGE_CHUNKS in hello.features:
+            self._large_chunks.add(hello.node)
         self.post(v.LinkOpened(link, hello.node, hello, dialled, address))
 
     def link_closed(self, link: v.LinkId, peer: NodeId, reason: CloseReason, detail: str) -> None:
@@ -328,6 +333,7 @@ class Driver(Engine, LinkHandler):
         self.transfers.peer_link_closed(peer)
         if all(left.peer != peer for left in self.links.stats()):
             self.transfers.pace.forget(peer)
+            self._large_chunks.discard(peer)
         self._scrutiny.forget(peer)
         self.post(v.LinkClosed(link, peer, reason, detail))
 
@@ -338,7 +344,7 @@ class Driver(Engine, LinkHandler):
             self.post(event)
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int | None,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
         priority: Priority = Priority.NORMAL,
     ) -> Part | Refusal:
         """Wait for a turn, then read."""
@@ -351,7 +357,9 @@ class Driver(Engine, LinkHandler):
     async def serve_manifest(
         self, peer: NodeId, blob: BlobId, page: int | None, most: int = 0, priority: Priority = Priority.NORMAL
     ) -> bytes | Whole:
-        """The root or a page, or all of a small blob; NotFound when it is not here."""
+        """The root or a page, or all of a small blob; NotFound when it is not here, or is nothing for this peer."""
+        if peer not in self._large_chunks and self.store.blob(blob).info.chunk_size > CHUNK_BYTES:
+            raise NotFound(f"{blob} has chunks that this peer does not know")
         if page is None:
             return await self.transfers.serve_root(peer, blob, most, priority)
         return await self.in_store(self.store.page, blob, page)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -267,12 +268,25 @@ class Getting:
         if not found:
             answer = await reported(driver, v.Resolved, lambda report: report.ref == ref, v.ResolveWanted(ref))
             found = {claim.blob for claim in answer.claims}
-        if len(found) > 1:
-            several = ", ".join(sorted(found)[:4])
-            raise UsageError(f"{ref} names {len(found)} blobs", hint=f"give more characters: {several}")
+        if len(found) > 1 and ref.sha256 is not None:  # they differ in their chunks only, or a manifest lies
+            found = {blob for blob in found if self._is_here(blob)} or found
+        if len(found) > 1 and (ref.sha256 is None or not self._is_here(min(found))):
+            raise several(ref, found)
         if not found:
             raise NotFound(f"nobody in reach has a blob {ref}", hint="`edgecache peers` shows who is in reach")
-        return found.pop()
+        return min(found)
+
+    def _is_here(self, blob: BlobId) -> bool:
+        """Whether all of it is here, and was verified."""
+        with contextlib.suppress(NotFound):
+            return self._driver.store.blob(blob).complete
+        return False
+
+
+def several(ref: BlobRef, found: Collection[BlobId]) -> UsageError:
+    """What to say when one blob was meant."""
+    what = "give more characters" if ref.sha256 is None else "they differ in their chunks, give an id"
+    return UsageError(f"{ref} names {len(found)} blobs", hint=f"{what}: {', '.join(sorted(found)[:4])}")
 
 
 def _progress(report: v.FetchProgressed, driver: Engine) -> dict[str, Any]:

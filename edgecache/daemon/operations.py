@@ -12,7 +12,7 @@ from edgecache.core import vocabulary as v
 from edgecache.daemon.batches import ManyGets, put_many
 from edgecache.daemon.engine import Engine
 from edgecache.daemon.explaining import Explaining
-from edgecache.daemon.getting import Getting
+from edgecache.daemon.getting import Getting, several
 from edgecache.daemon.priorities import Priorities
 from edgecache.daemon.putting import put
 from edgecache.daemon.quiet import QuietHours
@@ -151,7 +151,7 @@ class Operations:
         store = self._driver.store
         found = await self._driver.in_store(lambda: store.find(prefix=ref.blob or ref.prefix or "", sha256=ref.sha256))
         if len(found) > 1:
-            raise UsageError(f"{ref} names {len(found)} blobs", hint="give more characters: " + ", ".join(found[:4]))
+            raise several(ref, found)
         if not found:
             raise NotFound(f"there is no blob {ref} here", hint="`edgecache ls` shows what is here")
         return found[0]

@@ -23,6 +23,7 @@ from edgecache.model.errors import (
     StoreError,
     StoreFull,
     TimedOut,
+    UnknownRule,
 )
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.model.priority import Priority
@@ -41,7 +42,7 @@ TURN_TIMEOUT = 60.0
 
 def failure_of(error: EdgecacheError) -> v.FetchFailure:
     """How the core names what went wrong with a request."""
-    if isinstance(error, NotFound):
+    if isinstance(error, NotFound | UnknownRule):
         return v.FetchFailure.NOT_FOUND
     if isinstance(error, Refused):
         return v.FetchFailure.REFUSED
@@ -52,6 +53,12 @@ def failure_of(error: EdgecacheError) -> v.FetchFailure:
     if isinstance(error, StoreError):
         return v.FetchFailure.STORE_FULL
     return v.FetchFailure.LINK_LOST
+
+
+def _log_failed(driver: Engine, effect: v.FetchManifest, error: EdgecacheError) -> None:
+    log.debug("manifest of %s from %s: %s", effect.blob, effect.peer, error)
+    if isinstance(error, UnknownRule):
+        driver.warn(f"newer:{effect.blob}", f"{effect.blob} cannot be fetched: {error}")
 
 
 def _seen(task: asyncio.Task[bytes | memoryview]) -> None:
@@ -139,7 +146,7 @@ class Transfers:
             driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, v.FetchFailure.STORE_FULL))
             return
         except EdgecacheError as error:
-            log.debug("manifest of %s from %s: %s", effect.blob, effect.peer, error)
+            _log_failed(driver, effect, error)
             driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, failure_of(error)))
             return
         except Exception:
@@ -292,19 +299,19 @@ class Transfers:
         store = self._driver.store
         stored = store.blob(blob)
         if stored.complete and stored.info.chunks == 1 and stored.info.size <= most:
-            part = await self.serve_unit(peer, blob, 0, None, 0, None, priority)
+            part = await self.serve_unit(peer, blob, 0, None, 0, most, priority)
             if not isinstance(part, Refusal):
                 return Whole(bytes(part.data))
         return store.root(blob)
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest | None, offset: int, size: int | None,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest | None, offset: int, size: int,
         priority: Priority = Priority.NORMAL,
     ) -> Part | Refusal:
         """Queue with the core, wait for the turn, read verified bytes."""
         driver, chunk = self._driver, _chunk_bytes(self._driver.store, blob, index)
-        end = chunk if size is None else offset + size
-        if not offset < end <= chunk:
+        end = min(offset + size, chunk)
+        if end <= offset:
             return Refusal()
         request = driver.next_request()
         turn: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
@@ -316,7 +323,7 @@ class Transfers:
             return driver.store.read(blob, index, offset, end - offset)
 
         try:
-            driver.post(v.UnitAsked(request, peer, blob, index, end - offset, priority, chunk))
+            driver.post(v.UnitAsked(request, peer, blob, index, end - offset, chunk, priority))
             if not turn.done():
                 async with asyncio.timeout(TURN_TIMEOUT):
                     await turn

@@ -105,6 +105,12 @@ class MalformedMessage(RemoteProtocolError):
     code = "malformed"
 
 
+class UnknownRule(MalformedMessage):
+    """A manifest that is right, under a chunking rule that we do not know: a newer edgecache made it."""
+
+    code = "newer-blob"
+
+
 class TransportError(EdgecacheError):
     """The network failed us."""
 

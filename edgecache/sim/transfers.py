@@ -297,7 +297,7 @@ class Serving:
         size = min(effect.unit, whole - offset)
         self._units[here] = _Unit(link, effect.request, effect.blob, effect.index, size)
         device.deliver(UnitAsked(
-            here, device.peer_of(link).node, effect.blob, effect.index, size, effect.priority, whole
+            here, device.peer_of(link).node, effect.blob, effect.index, size, whole, effect.priority
         ))
 
     def serve(self, effect: ServeUnit) -> None:

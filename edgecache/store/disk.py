@@ -23,8 +23,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError, StoreFull
-from edgecache.model.ids import BlobId, Digest
+from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError, StoreFull, UnknownRule
+from edgecache.model.ids import BlobId, Digest, blob_id_from_root
 from edgecache.ports import SmallBlobStore, StoredBlob, StoreUsage
 from edgecache.store.adoption import Adoption, nothing_of
 from edgecache.store.chunks import Chunks
@@ -138,13 +138,16 @@ class DiskStore(Remembered):
     # ---- manifests
 
     def begin(self, blob: BlobId, root: bytes, *, pin: bool) -> StoredBlob:
-        """Start to hold a blob, or go on; reserves room; StoreCorrupt when `root` is not the root of that id."""
+        """Start to hold a blob, or go on; reserves room; StoreCorrupt when `root` is not the root of that id,
+        UnknownRule when it is and takes a newer edgecache."""
+        if blob_id_from_root(root) != blob:
+            raise StoreCorrupt(f"the manifest root of {blob_id_from_root(root)} is not that of {blob}")
         try:
             info = info_of(root)
+        except UnknownRule:
+            raise
         except MalformedMessage as error:
             raise StoreCorrupt(f"what should be the manifest root of {blob} is none: {error.message}") from error
-        if info.blob != blob:
-            raise StoreCorrupt(f"the manifest root of {info.blob} is not that of {blob}")
         with self._lock:
             self._require_open()
             held = self._held.get(blob)

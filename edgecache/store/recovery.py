@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecache.model.content import MAX_PAGES, PAGE_CHUNKS, BlobInfo
-from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError
+from edgecache.model.errors import MalformedMessage, NotFound, StoreCorrupt, StoreError, StoreNewer, UnknownRule
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId
 from edgecache.ports import StoredBlob
@@ -112,6 +112,8 @@ def _require_page(page: int, layout: Layout) -> None:
 def _look(row: BlobRow, mapped: HaveSet, pages: HaveSet, layout: Layout, files: Files) -> Kept:
     try:
         info = info_of(row.root)
+    except UnknownRule as error:
+        raise StoreNewer(f"the manifest root of {row.id}: {error.message}", hint=error.hint) from error
     except MalformedMessage as error:
         raise StoreCorrupt(f"the manifest root of {row.id}: {error.message}", hint=damaged_hint(layout.root)) from error
     if info.blob != row.id:

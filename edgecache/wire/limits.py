@@ -5,8 +5,8 @@ from __future__ import annotations
 WIRE_VERSION = 1
 """Spoken here; the hello names a range, the highest common one is used."""
 
-MESSAGE_BYTES_MAX = 768 * 1024
-"""One CoAP message: a chunk of 512 KiB with options, and room for rule 2 chunks."""
+MESSAGE_BYTES_MAX = 513 * 1024
+"""One CoAP message: a chunk of 512 KiB with options."""
 
 CONTROL_BYTES_MAX = 64 * 1024
 """One control message: an owner's whole map is at most 16 KiB, a batch of records less."""

@@ -26,7 +26,7 @@ from edgecache.model.content import (
     page_count,
     rule_of,
 )
-from edgecache.model.errors import InvariantBroken, MalformedMessage, UsageError
+from edgecache.model.errors import InvariantBroken, MalformedMessage, UnknownRule, UsageError
 from edgecache.model.ids import DIGEST_BYTES, BlobId, Digest, blob_id_from_root, sha256
 from edgecache.wire.limits import ROOT_BYTES_MAX
 from edgecache.wire.strict_cbor import loads_map
@@ -43,17 +43,20 @@ def encode_root(root: ManifestRoot) -> bytes:
 
 
 def decode_root(data: bytes) -> ManifestRoot:
-    """The root that these bytes are; raises MalformedMessage for all others, even another encoding of a good one."""
+    """The root that these bytes are; raises MalformedMessage for all others, even another encoding of a good one, and
+    UnknownRule for what a newer edgecache may have made."""
     if len(data) > ROOT_BYTES_MAX:
         raise MalformedMessage(f"{_NAME}: {len(data)} bytes where {ROOT_BYTES_MAX} may be")
     found = loads_map(data, _NAME)
     if list(found) != [RULE, SIZE, SHA256, PAGES]:
         raise MalformedMessage(f"{_NAME}: has not exactly the keys {RULE} to {PAGES}")
     rule, size, pages = found[RULE], found[SIZE], found[PAGES]
-    if type(rule) is not int or rule not in CHUNK_SIZES:
-        raise MalformedMessage(
-            f"{_NAME}: chunking rule is none of {', '.join(map(str, CHUNK_SIZES))}",
-            hint="a newer edgecache may have made it",
+    if type(rule) is not int:
+        raise MalformedMessage(f"{_NAME}: a chunking rule is a number")
+    if rule not in CHUNK_SIZES:
+        known = " and ".join(map(str, CHUNK_SIZES))
+        raise UnknownRule(
+            f"{_NAME}: chunking rule {rule}, and only {known} are known here", hint="install a newer edgecache"
         )
     if type(size) is not int or not 0 <= size <= MAX_BLOB_BYTES:
         raise MalformedMessage(f"{_NAME}: size is not a number up to {MAX_BLOB_BYTES}")

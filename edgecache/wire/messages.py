@@ -23,6 +23,9 @@ SERVES_LAST = "serves-last"
 BATCHES = "batches"
 """A feature of a hello: its sender understands lookups of several blobs, and summaries of claims."""
 
+LARGE_CHUNKS = "large-chunks"
+"""... and chunks of 512 KiB (chunking rule 3); others would take the manifest of such a blob for a damaged one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:

@@ -43,6 +43,7 @@ CODES = {
     "store-corrupt": "STORE_CORRUPT",
     "busy": "BUSY",
     "newer-data": "NEWER_DATA",
+    "newer-blob": "FAILED",
     "bug": "FAILED",
 }
 

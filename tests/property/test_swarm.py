@@ -182,7 +182,7 @@ def test_serving_answers_each_unit_once_and_within_its_bounds(seed: int, rate: i
         peer = node_id(rng.randrange(1, 6))
         if move < 4:
             size = rng.choice([16384, CHUNK_BYTES, CHUNK_BYTES, 0, 10**9])
-            unit = UnitAsked(RequestId(number), peer, blob, rng.randrange(37), size)
+            unit = UnitAsked(RequestId(number), peer, blob, rng.randrange(37), size, CHUNK_BYTES)
             units[unit.request] = unit
             waiting[unit.request] = None
             serving.handle(unit, now, out)

@@ -22,7 +22,7 @@ from edgecache.adapters.coap.hub import Hub, Phase
 from edgecache.adapters.coap.inbox import too_large
 from edgecache.adapters.coap.questions import Questions
 from edgecache.adapters.coap.sendqueue import Outgoing, Rank
-from edgecache.adapters.coap.signalling import OUR_CSM, Pings, abort, check_csm
+from edgecache.adapters.coap.signalling import MESSAGE_BYTES_DEFAULT, OUR_CSM, Pings, abort, check_csm
 from edgecache.adapters.coap.stream import SecureStream
 from edgecache.core.vocabulary import LinkId
 from edgecache.model.errors import Denied, EdgecacheError, MalformedMessage, Refused, TimedOut, Unreachable
@@ -67,7 +67,7 @@ class Connection:
         self.in_progress: set[bytes] = set()
         """Tokens of the peer's requests that are not answered to the last byte."""
         self.questions = Questions()
-        self.takes = 0
+        self.takes = MESSAGE_BYTES_DEFAULT
         """Bytes of the largest message that the peer takes."""
         self.window = self._owed = 0
         """Requests of the peer that may be in progress."""
@@ -211,7 +211,7 @@ class Connection:
 
     def _signalled(self, frame: Frame) -> None:
         if frame.code == Code.CSM:
-            self.takes = check_csm(frame)
+            self.takes = check_csm(frame, self.takes)
             if self.phase is Phase.CSM:
                 self._enter(Phase.HELLO)
             return

@@ -40,7 +40,7 @@ READS_MAX = 16
 
 WINDOW_BYTES = 64 * 1024
 WINDOWS_MAX = 16
-"""Parts of blobs kept in memory: clients ask for 1 KiB after the other, the store verifies 256 KiB each time."""
+"""Parts of blobs kept in memory: clients ask for 1 KiB after the other, the store verifies a chunk each time."""
 
 assert CHUNK_BYTES % WINDOW_BYTES == 0
 

@@ -34,9 +34,12 @@ class UnknownCsmOption(MalformedMessage):
         self.number = number
 
 
-def check_csm(frame: Frame) -> int:
-    """The largest message that a peer of these capabilities takes; MalformedMessage when we cannot serve it."""
-    largest = MESSAGE_BYTES_DEFAULT
+def check_csm(frame: Frame, before: int) -> int:
+    """The largest message that a peer takes from now on, which took `before`; MalformedMessage when we cannot serve it.
+
+    What a CSM does not name stays as it was (RFC 8323 section 5.3).
+    """
+    largest = before
     for number, value in frame.options:
         if number == f.CsmOption.MAX_MESSAGE_SIZE:
             largest = int.from_bytes(value[:8], "big")

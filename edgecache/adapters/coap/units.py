@@ -1,7 +1,8 @@
 """Chunks and parts of chunks, asked of us by linked peers: what a link carries most of, answered without the library.
 
 Part of a chunk is one BERT block (RFC 8323 section 6): Block2 with SZX 7, the block number counting 1,024 bytes, the
-query `n` naming how many bytes the answer carries. The More flag is set unless the part is known to be the last.
+query `n` naming how many bytes the answer carries at most; without it, as many as the peer takes. The More flag says
+whether the chunk goes on behind them.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class _Asked:
     index: int
     digest: Digest
     offset: int
-    size: int | None
+    size: int
     block: int | None
     priority: Priority
 
@@ -112,7 +113,7 @@ class UnitServer:
         peer = connection.peer
         assert peer is not None, "only links are asked"
         try:
-            ask = _read(frame)
+            ask = _read(frame, connection.takes - HEAD_ROOM)
             part = await self._handler.serve_unit(
                 peer, ask.blob, ask.index, ask.digest, ask.offset, ask.size, ask.priority
             )
@@ -128,8 +129,6 @@ class UnitServer:
             return _Answer(Code.INTERNAL_SERVER_ERROR)
         if not isinstance(part, Refusal):
             sent = partial(self._handler.unit_sent, peer, ask.blob, ask.index, ask.offset)
-            if len(part.data) + HEAD_ROOM > connection.takes:
-                return _Answer(Code.BAD_REQUEST, payload=b"larger than you take at once: n asks for less", sent=sent)
             return _Answer(Code.CONTENT, _options(ask, part), part.data, sent)
         if part.retry_after <= 0:
             return _Answer(Code.NOT_FOUND)
@@ -147,13 +146,12 @@ def answered(connection: Connection, token: bytes, tell: Callable[[], None] | No
 def _options(ask: _Asked, part: Part) -> bytes:
     options = [(Option.CONTENT_FORMAT, f.uint(CONTENT_OCTETS))]
     if ask.block is not None:
-        more = part.more and len(part.data) % BLOCK_BYTES == 0
-        options.append((Option.BLOCK2, block_option(ask.block, more=more)))
+        options.append((Option.BLOCK2, block_option(ask.block, more=part.more)))
     return f.encode_options(options)
 
 
-def _read(frame: Frame) -> _Asked:
-    """What is asked for; raises _Refused or MalformedMessage."""
+def _read(frame: Frame, most: int) -> _Asked:
+    """What is asked for by a peer that takes `most` bytes at once; raises _Refused or MalformedMessage."""
     path, query, block = [], [], None
     try:
         for number, value in frame.options:
@@ -173,9 +171,12 @@ def _read(frame: Frame) -> _Asked:
     words = tuple(query)
     digest, blob, index = paths.parse_chunk(tuple(path[1:]), words)
     offset = (block or 0) * BLOCK_BYTES
-    size = paths.parse_unit(words)
-    if size == 0 or offset + (size or 1) > LARGE_CHUNK_BYTES:
+    rest = LARGE_CHUNK_BYTES - offset
+    size = paths.parse_unit(words) or min(rest, most // BLOCK_BYTES * BLOCK_BYTES)
+    if not 0 < size <= rest:
         raise MalformedMessage("a part beyond the end of the largest chunk")
+    if size > most:
+        raise MalformedMessage(f"you take {most} bytes at once: n asks for less")
     return _Asked(blob, index, digest, offset, size, block, paths.parse_priority(words))
 
 

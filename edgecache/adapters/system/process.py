@@ -10,9 +10,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3); glibc only."""
 
 FREE_KEPT_BYTES = 4 * 1024 * 1024
-"""Freed memory at the end of a heap (each thread may have one) that is not given back to the kernel: 16 chunks, a
-link's window. Less: each chunk's pages are given back and faulted in anew, which cost a seventh of what receiving it
-did; more: nothing was gained (8 MiB)."""
+"""Freed memory at the end of a heap (each thread may have one) that is not given back to the kernel: a link's window,
+16 chunks of 256 KiB. Less: each chunk's pages are given back and faulted in anew, which cost a seventh of what
+receiving it did; more: nothing was gained (8 MiB)."""
 
 MAPPED_BYTES = 1024 * 1024
 """What is larger has pages of its own, which go back to the kernel at once. A chunk must not be, nor what is encrypted

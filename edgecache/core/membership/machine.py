@@ -58,7 +58,7 @@ from edgecache.core.vocabulary import (
 from edgecache.core.vocabulary.names import ONE_KEY_TWICE
 from edgecache.model.ids import NodeId
 from edgecache.model.peer import Address, CloseReason, SeenVia
-from edgecache.wire.messages import BATCHES, Goodbye, Gossip, Hello, MemberStatus
+from edgecache.wire.messages import BATCHES, LARGE_CHUNKS, Goodbye, Gossip, Hello, MemberStatus
 
 if TYPE_CHECKING:
     from random import Random
@@ -120,7 +120,7 @@ class Membership:
         me, info = self._me, self._beliefs.own.info
         return Hello(
             me.node, me.mesh, me.site, me.name, me.epoch, info.incarnation, info.addresses, me.host,
-            features=me.features | {BATCHES},
+            features=me.features | {BATCHES, LARGE_CHUNKS},
         )
 
     def may_link(self, peer: NodeId, now: Instant) -> bool:

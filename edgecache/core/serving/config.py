@@ -48,13 +48,13 @@ class ServingConfig:
     More: who asks for what others have waits longer; less: more is given twice. Simulated, 16 nodes, 32 chunks: 1.69
     times the bound at 0, 1.63 at 8, 1.58 at 100. At 31, a thirty-second of the uplink is kept for the others."""
     given_max: int = 4096
-    """Chunks (1 GiB) that are remembered as given; what was given before those is spread by now. Bounds memory."""
+    """Chunks (1 GiB or more) that are remembered as given; what was given before is spread by now. Bounds memory."""
 
     # ---- how much at once
 
-    bytes_max: int = 12 * 1024**2
-    """Bytes in progress, being read or in a send queue: bounds the memory of all links. More than one chunk for each
-    link that membership keeps, so that readers that have stalled leave room for everybody else."""
+    bytes_max: int = 24 * 1024**2
+    """Bytes in progress, being read or in a send queue: bounds the memory of all links. More than one chunk of
+    512 KiB for each link that membership keeps, so that readers that have stalled leave room for everybody else."""
     ahead_bytes: int = 3 * CHUNK_BYTES
     """Of these newly granted at most, plus what leaves in `ahead_time`: askers are served one after another rather than
     all at once. More: the first has something to pass on later; less: the uplink idles while those who are served wait
@@ -66,7 +66,7 @@ class ServingConfig:
     of a slow link takes (0.15)."""
     asker_bytes: int = 2 * CHUNK_BYTES
     """Of these for one asker while less than half is taken, one chunk when more is: one chunk is read while the other
-    is sent; a slow reader holds no more than this. Two units or one, where they are larger."""
+    is sent; a slow reader holds no more than this. Of units of 512 KiB one, and two if nobody else waits."""
     asker_units: int = 32
     """Units in progress for one asker: the smallest sensible ones (16 KiB) just fill `asker_bytes`."""
     slots: int = 1280

@@ -262,10 +262,9 @@ class Serving:
     def _fits(self, asker: Asker, size: int) -> bool:
         """Whether this asker may have so much more in progress."""
         config = self._config
-        if self._bytes < config.bytes_max // 2:
-            most = config.asker_bytes if size <= CHUNK_BYTES else 2 * size
-        else:
-            most = CHUNK_BYTES if size <= CHUNK_BYTES else size
+        most = config.asker_bytes if self._bytes < config.bytes_max // 2 else CHUNK_BYTES
+        if size > CHUNK_BYTES:  # two at once would be twice the share of who asks for smaller ones
+            most = 2 * size if asker.waiting == len(self._queued) and most > CHUNK_BYTES else size
         if asker.bytes + size > most or asker.granted >= config.asker_units:
             return False
         pace = self._paces.get(asker.node)

@@ -30,7 +30,7 @@ from edgecache.core.vocabulary import (
     Misbehaved,
     Outbox,
 )
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import LARGE_CHUNK_BYTES
 from edgecache.model.instant import Instant
 from edgecache.model.pacing import TokenBucket, wire_bytes
 from edgecache.model.priority import Priority
@@ -77,9 +77,10 @@ class Chunks:
             while able:
                 able = [offer for offer in able if self._lasts(offer, now) and self._start_one(offer, now, out)]
 
-    def may_ask(self, now: Instant, size: int = CHUNK_BYTES) -> bool:
-        """Whether the limits of rate and memory allow to ask for so much at this moment."""
-        if self._state.inflight + size > self._state.config.inflight_bytes_max and self._state.inflight:
+    def may_ask(self, now: Instant) -> bool:
+        """Whether the limits of rate and memory allow to ask for content at this moment."""
+        # One threshold for all: below a smaller one, smaller chunks would take what is freed, whatever their class.
+        if self._state.inflight + LARGE_CHUNK_BYTES > self._state.config.inflight_bytes_max and self._state.inflight:
             return False
         if wait := self._tokens.wait(now):
             self._state.wake_at(now + wait)
@@ -89,7 +90,7 @@ class Chunks:
     def _offer(self, blob: Blob, now: Instant) -> Offer | None:
         """What the neighbours offer to a fetch; None when nothing can be asked of any of them at this moment."""
         fetch = blob.fetch
-        if fetch is None or fetch.picker is None or not self.may_ask(now, fetch.picker.info.chunk_size):
+        if fetch is None or fetch.picker is None or not self.may_ask(now):
             return None
         usable = rested(blob, fetch, self._state, now)
         ready = self._with_room(usable, fetch.picker)
@@ -97,8 +98,7 @@ class Chunks:
 
     def _lasts(self, offer: Offer, now: Instant) -> bool:
         """Whether something of an offer is left after what was asked since."""
-        size = offer.picker.info.chunk_size
-        offer.ready = self._with_room(offer.ready, offer.picker) if self.may_ask(now, size) else []
+        offer.ready = self._with_room(offer.ready, offer.picker) if self.may_ask(now) else []
         return bool(offer.ready)
 
     def _with_room(self, neighbours: list[Neighbour], picker: Picker) -> list[Neighbour]:

@@ -52,7 +52,7 @@ class SwarmConfig:
     """Small blobs asked of one peer at once: 1 MiB, 1.7 s at 5 Mbit/s. Less: idle links; more: a small blob waits
     behind others where a provider nearby would be free. Guess."""
     unknown_chunks_max: int = 65536
-    """Before the manifest tells the size, only so many chunks (16 GiB) of a claimed have-set are kept: 8 KiB a peer."""
+    """Before the manifest tells the size, so many chunks (16 GiB or more) of a claimed have-set are kept: 8 KiB."""
     link_patience: float = 10.0
     """A link that was asked for and did not come is given up after this. Above a dial with its handshake."""
     refresh_min: float = 0.5
@@ -142,7 +142,7 @@ class SwarmConfig:
     # ---- how much at once
 
     window_bytes_max: int = 4 * 1024**2
-    """In flight from one peer at most, whatever was measured: 16 chunks, the window that nodes advertise."""
+    """In flight from one peer at most, whatever was measured: 16 chunks of 256 KiB, the window that nodes advertise."""
     inflight_bytes_max: int = 16 * 1024**2
     """In flight from all peers: bounds the receiver's memory. 1 s at 128 Mbit/s."""
     window_slack: float = 0.02

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from edgecache.core.vocabulary.names import LinkId, RequestId, TimerKey
-from edgecache.model.content import CHUNK_BYTES, BlobInfo
+from edgecache.model.content import BlobInfo
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, BlobRef, Digest, NodeId
 from edgecache.model.instant import Instant
@@ -292,10 +292,10 @@ class UnitAsked:
     blob: BlobId
     index: int
     size: int
+    chunk: int
+    """Length of that chunk."""
     priority: Priority = Priority.NORMAL
     """As the peer claims."""
-    chunk: int = CHUNK_BYTES
-    """Length of that chunk."""
 
 
 @dataclass(frozen=True, slots=True)

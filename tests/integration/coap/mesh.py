@@ -160,7 +160,7 @@ class Recorder(LinkHandler):
         self._note()
 
     async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int | None,
+        self, peer: NodeId, blob: BlobId, index: int, digest: Digest, offset: int, size: int,
         priority: Priority = Priority.NORMAL,
     ) -> Part | Refusal:
         self.units_asked += 1
@@ -177,8 +177,7 @@ class Recorder(LinkHandler):
             return self.refusal
         if blob != BLOB or digest != self.digest:
             return Refusal()
-        end = len(self.chunk) if size is None else offset + size
-        return Part(self.chunk[offset:end], end < len(self.chunk))
+        return Part(self.chunk[offset : offset + size], offset + size < len(self.chunk))
 
     def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None:
         self.units_sent.append((index, offset))

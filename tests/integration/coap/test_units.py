@@ -148,6 +148,8 @@ async def test_a_large_chunk_and_its_halves(mesh: Mesh) -> None:
         assert (rest.payload, dict(rest.options)[Option.BLOCK2]) == (LARGE[HALF:], uint(HALF // 1024 << 4 | 7))
     first = await ask(node, peer, (Option.BLOCK2, b"\x07"), query=(*QUERY, f"n={HALF}"))
     assert (first.payload, dict(first.options)[Option.BLOCK2]) == (LARGE[:HALF], b"\x0f"), "there is more"
+    odd = await ask(node, peer, (Option.BLOCK2, b"\x07"), query=(*QUERY, "n=1000"))
+    assert (odd.payload, dict(odd.options)[Option.BLOCK2]) == (LARGE[:1000], b"\x0f")
 
 
 @in_mesh
@@ -156,11 +158,22 @@ async def test_more_than_a_peer_takes_at_once_is_not_sent(mesh: Mesh) -> None:
     node.handler.chunk = LARGE
     peer, _ = await RawPeer.linked(mesh, node)
     peer.write(f.head(Code.CSM, b"", f.encode_options([(2, f.uint(512 * 1024))]), 0))
-    for query in (QUERY, (*QUERY, f"n={len(LARGE)}")):
-        refused = await ask(node, peer, query=query)
-        assert (refused.code, len(refused.payload) < 100) == (Code.BAD_REQUEST, True)
-    assert len(node.handler.units_sent) == 2, "its place in the window is free again"
-    assert (await ask(node, peer, query=(*QUERY, f"n={HALF}"))).payload == LARGE[:HALF]
+    refused = await ask(node, peer, query=(*QUERY, f"n={len(LARGE)}"))
+    assert (refused.code, len(refused.payload) < 100) == (Code.BAD_REQUEST, True)
+    assert node.handler.units_asked == 0, "it costs no turn"
+    room = 511 * 1024
+    first = await ask(node, peer, (Option.BLOCK2, b"\x07"))
+    assert (first.payload, dict(first.options)[Option.BLOCK2]) == (LARGE[:room], b"\x0f"), "as much as it takes"
+    rest = await ask(node, peer, (Option.BLOCK2, uint(511 << 4 | 7)))
+    assert (rest.payload, dict(rest.options)[Option.BLOCK2]) == (LARGE[room:], uint(511 << 4 | 7))
+
+
+@in_mesh
+async def test_a_capability_that_is_not_named_again_stays_as_it_was(mesh: Mesh) -> None:
+    node = await mesh.node()
+    peer, _ = await RawPeer.linked(mesh, node)
+    peer.write(f.head(Code.CSM, b"", b"", 0))
+    assert (await ask(node, peer)).payload == CHUNK
 
 
 @in_mesh

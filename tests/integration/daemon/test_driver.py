@@ -11,12 +11,13 @@ import pytest
 
 from edgecache.core import vocabulary as v
 from edgecache.core.membership import MembershipConfig
-from edgecache.model.content import LARGE_CHUNK_BYTES
-from edgecache.model.errors import StoreFull
-from edgecache.model.ids import BlobId
+from edgecache.model.content import LARGE_BLOB_BYTES, LARGE_CHUNK_BYTES, RULE_LARGE, ManifestRoot
+from edgecache.model.errors import NotFound, StoreFull
+from edgecache.model.ids import BlobId, blob_id_from_root, sha256
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
 from edgecache.ports import LinkStats
-from edgecache.wire.messages import Gossip, Hello
+from edgecache.wire.manifest import encode_root
+from edgecache.wire.messages import BATCHES, Gossip, Hello
 from tests.integration.daemon.agent import PEER, InProcess, OnePeer, agent, node, run
 
 BLOB = BlobId("b" + "a" * 53)
@@ -50,6 +51,28 @@ def test_a_pace_lasts_as_long_as_any_link(tmp_path: Path, monkeypatch: pytest.Mo
             left.clear()
             one.driver.link_closed(v.LinkId(2), PEER, CloseReason.BROKEN, "")
             assert one.driver.transfers.pace.unit(PEER) == LARGE_CHUNK_BYTES
+
+    run(work)
+
+
+def test_who_does_not_know_large_chunks_is_not_offered_any(tmp_path: Path) -> None:
+    """It would take the manifest for a damaged one, and ban us."""
+
+    async def work() -> None:
+        async with agent(tmp_path, cap=2 * LARGE_BLOB_BYTES) as one:
+            root = encode_root(ManifestRoot(LARGE_BLOB_BYTES, sha256(b""), (sha256(b"page"),), RULE_LARGE))
+            blob = one.driver.store.begin(blob_id_from_root(root), root, pin=False).info.blob
+            for features, knows in ((frozenset({BATCHES}), False), (one.driver.hello().features, True)):
+                hello = Hello(PEER, "mesh", "site", "other", 1, 0, (), features=features)
+                one.driver.link_opened(v.LinkId(7), hello, dialled=False, address=None)
+                if knows:
+                    assert await one.driver.serve_manifest(PEER, blob, None) == root
+                else:
+                    with pytest.raises(NotFound):
+                        await one.driver.serve_manifest(PEER, blob, None)
+                one.driver.link_closed(v.LinkId(7), PEER, CloseReason.BROKEN, "")
+            with pytest.raises(NotFound):
+                await one.driver.serve_manifest(PEER, blob, None)
 
     run(work)
 

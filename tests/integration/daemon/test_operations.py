@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from edgecache.adapters.control.client import ControlClient
 from edgecache.adapters.control.frames import LENGTH
 from edgecache.core import vocabulary as v
 from edgecache.daemon import getting
+from edgecache.model.content import ManifestRoot
 from edgecache.model.errors import MalformedMessage, NotFound, StoreFull, UsageError
+from edgecache.model.ids import Digest, blob_id_from_root
 from edgecache.model.reading import Reading
 from edgecache.store.disk import DiskStore
+from edgecache.wire.manifest import encode_root
 from tests.integration.daemon.agent import (
     CAP,
     ME,
@@ -40,6 +44,25 @@ def hang_up_after(path: Path, events: int, **request: object) -> None:
 
 
 # ---- put
+
+
+def test_one_content_with_other_chunks_is_got_by_its_digest_and_named_by_id_else(tmp_path: Path) -> None:
+    """As after a large file was put anew that an earlier version had put; or as a liar's manifest would have it."""
+
+    async def work() -> None:
+        data = sample(5, 1000)
+        async with agent(tmp_path) as one:
+            put = (await one.put(data, size=len(data)))["blob"]
+            root = encode_root(ManifestRoot(len(data), Digest(hashlib.sha256(data).digest()), (Digest(bytes(32)),)))
+            twin = one.driver.store.begin(blob_id_from_root(root), root, pin=False).info.blob
+            assert await one.content(f"sha256:{sha256(data)}") == data
+            with pytest.raises(UsageError) as raised:
+                await one.call("rm", blob=f"sha256:{sha256(data)}")
+            assert all(blob in str(raised.value.hint) for blob in (put, twin))
+            await one.call("rm", blob=put)
+            await one.call("rm", blob=twin)
+
+    run(work)
 
 
 def test_what_is_put_can_be_got_and_listed(tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def test_an_older_index_is_copied_and_then_migrated(tmp_path: Path, row: BlobRow
 
     with pytest.raises(StoreNewer):
         opened(tmp_path)
-    copy = sqlite3.connect(tmp_path / "index.sqlite3.v0001")
-    assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+    copy = sqlite3.connect(tmp_path / "index.sqlite3.v0002")
+    assert copy.execute("PRAGMA user_version").fetchone() == (2,)
     assert copy.execute("SELECT id, pinned FROM blob").fetchall() == [(row.id, 1)]
     copy.close()
     assert not (tmp_path / "index.sqlite3.partial").exists()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import sqlite3
 import subprocess
 from pathlib import Path
 
+import cbor2
 import pytest
 
+from edgecache.daemon.leaves import SiteLeafSource
+from edgecache.daemon.readings import ReadingsBoard
 from edgecache.model.content import (
     CHUNK_BYTES,
     CHUNK_SIZES,
@@ -20,12 +26,13 @@ from edgecache.model.content import (
     chunk_count,
     chunk_digest,
 )
-from edgecache.model.errors import StoreCorrupt
+from edgecache.model.errors import StoreCorrupt, StoreNewer, UnknownRule
 from edgecache.model.have import HaveSet
-from edgecache.model.ids import sha256
+from edgecache.model.ids import blob_id_from_root, sha256
 from edgecache.store.disk import DiskStore
 from edgecache.wire.manifest import encode_root, info_of
 from tests.integration.store.conftest import Opener
+from tests.unit.daemon.stubs import StubEngine
 
 SIZE = LARGE_BLOB_BYTES + 1000
 KEPT = (0, 1, 3)
@@ -112,6 +119,35 @@ def test_a_byte_that_changed_on_the_disk_is_noticed(opened: Opener, tmp_path: Pa
     assert store.blob(large.info.blob).have == HaveSet.of([0])
 
 
+def test_a_data_file_that_was_cut_keeps_whole_chunks_only(opened: Opener, tmp_path: Path, large: Large) -> None:
+    store = opened()
+    large.begin(store)
+    large.fetch(store, *KEPT)
+    store.close()
+    (data,) = (tmp_path / "store").rglob("*.data")
+    os.truncate(data, 3 * large.chunk_size + large.chunk_size // 2)
+    assert opened().blob(large.info.blob).have == HaveSet.of([0, 1])
+
+
+def test_a_root_of_a_later_rule_is_not_taken_for_a_damaged_one(opened: Opener, tmp_path: Path) -> None:
+    store = opened()
+    later = cbor2.dumps({1: 9, 2: SIZE, 3: bytes(32), 4: [bytes(32)]})
+    with pytest.raises(UnknownRule) as raised:
+        store.begin(blob_id_from_root(later), later, pin=False)
+    assert "newer" in str(raised.value.hint)
+    with pytest.raises(StoreCorrupt):
+        store.begin(blob_id_from_root(b"another"), later, pin=False)
+    Large(RULE_FIXED).begin(store)
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "store" / "index.sqlite3")) as index:
+        index.execute("PRAGMA foreign_keys = OFF")
+        index.execute("UPDATE blob SET root = ?, id = ?", (later, blob_id_from_root(later)))
+        index.execute("UPDATE page SET blob = ?", (blob_id_from_root(later),))
+        index.commit()
+    with pytest.raises(StoreNewer):
+        opened()
+
+
 def test_bytes_that_hash_alike_but_are_fewer_are_refused(opened: Opener) -> None:
     """The digests of a chunk's leaves, one after the other, have its digest."""
     large, store = Large(RULE_LARGE), opened()
@@ -144,3 +180,14 @@ def test_what_is_put_can_be_fetched_and_its_digest_of_the_whole_is_right(opened:
         if index == 300:
             sink.hash_ahead(stored.info.blob)
     assert sink.verify_whole(stored.info.blob)
+
+    async def leaf() -> None:
+        """A client of plain CoAP reads over the borders of chunks, and the end."""
+        engine = StubEngine()
+        engine.store = sink
+        source = SiteLeafSource(engine, ReadingsBoard(engine.node, engine.clock), {})
+        begin, size = 100 * CHUNK_BYTES, 3 * CHUNK_BYTES + 9
+        assert await source.read_blob(stored.info.blob, begin, size) == (piece * 2)[:size]
+        assert await source.read_blob(stored.info.blob, LARGE_BLOB_BYTES - 2, 100) == piece[-2:] + b"end"
+
+    asyncio.run(leaf())

@@ -11,7 +11,16 @@ import pytest
 
 from edgecache.core import vocabulary as v
 from edgecache.daemon.transfers import Transfers
-from edgecache.model.errors import EdgecacheError, NotFound, Refused, StoreCorrupt, StoreError, StoreFull, TimedOut
+from edgecache.model.errors import (
+    EdgecacheError,
+    NotFound,
+    Refused,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    TimedOut,
+    UnknownRule,
+)
 from edgecache.model.ids import sha256
 from edgecache.ports import Part, Refusal
 from tests.unit.daemon.stubs import BLOB, CHUNK, DIGEST, StubEngine, node
@@ -239,6 +248,21 @@ def test_what_has_arrived_when_it_is_cancelled_is_stored() -> None:
         desk.engine.hold.set()
         await desk.engine.settle()
         assert len(desk.engine.heard(v.ChunkStored)) == 1
+
+    run(work())
+
+
+def test_what_a_newer_node_made_is_nobodys_fault() -> None:
+    async def work() -> None:
+        desk = Desk()
+        desk.store.fails["begin"] = UnknownRule("chunking rule 9")
+        desk.begin()
+        await desk.engine.settle()
+        desk.links.asked.set_result(b"a root")
+        await desk.engine.settle()
+        (failed,) = desk.engine.heard(v.ManifestFailed)
+        assert failed.reason is v.FetchFailure.NOT_FOUND
+        assert desk.engine.warned == [f"newer:{BLOB}"]
 
     run(work())
 

@@ -258,7 +258,7 @@ def test_what_was_put_again_while_leaving_counts_once() -> None:
 
 def test_readers_keep_their_blob_for_a_while() -> None:
     cache = Cache()
-    for lease in (v.BlobRead(blob(1)), v.UnitAsked(v.RequestId(1), ME.node, blob(1), 0, CHUNK)):
+    for lease in (v.BlobRead(blob(1)), v.UnitAsked(v.RequestId(1), ME.node, blob(1), 0, CHUNK, CHUNK)):
         cache.held(1, 60)
         cache.hear(lease)
         assert "try again later" in refused(cache.room(2, 60))[0]

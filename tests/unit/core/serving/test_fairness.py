@@ -38,7 +38,7 @@ class Busy(Counterpart):
     def want(self, number: int, priority: Priority = Priority.NORMAL, size: int = CHUNK_BYTES) -> None:
         """One more unit waits."""
         request = RequestId(len(self.units) + 1)
-        self.units[request] = UnitAsked(request, node(number), BLOB, 0, size, priority, max(size, CHUNK_BYTES))
+        self.units[request] = UnitAsked(request, node(number), BLOB, 0, size, max(size, CHUNK_BYTES), priority)
         self.give(self.units[request])
 
     def go_on(self, units: int) -> Counter[NodeId]:
@@ -138,7 +138,7 @@ def test_the_share_of_a_lower_class_is_the_same_whatever_its_units(size: int) ->
 def test_a_lower_class_takes_what_the_higher_cannot_use() -> None:
     there = Counterpart(ServingConfig(ahead_bytes=2 * CHUNK_BYTES))
     updates = [there.ask(1, index=index) for index in range(3)]
-    there.units[RequestId(99)] = UnitAsked(RequestId(99), node(2), BLOB, 0, CHUNK_BYTES, Priority.PREFETCH)
+    there.units[RequestId(99)] = UnitAsked(RequestId(99), node(2), BLOB, 0, CHUNK_BYTES, CHUNK_BYTES, Priority.PREFETCH)
     there.give(there.units[RequestId(99)])
     assert there.granted == updates[:2]
     there.pass_time(ServingConfig().stalled_after)
@@ -163,7 +163,7 @@ def test_in_quiet_hours_only_updates_are_served() -> None:
     there.now += 20.0
     late = there.ask(2)
     assert there.refused[late] == pytest.approx(100.0)
-    update = UnitAsked(RequestId(50), node(2), BLOB, 0, CHUNK_BYTES, Priority.OTA)
+    update = UnitAsked(RequestId(50), node(2), BLOB, 0, CHUNK_BYTES, CHUNK_BYTES, Priority.OTA)
     there.units[RequestId(50)] = update
     there.give(update)
     assert RequestId(50) in there.granted

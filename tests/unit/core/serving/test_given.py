@@ -7,7 +7,7 @@ from collections import Counter
 from edgecache.core.serving import ServingConfig
 from edgecache.core.serving.given import Given
 from edgecache.core.vocabulary import RequestId, UnitAsked
-from edgecache.model.content import CHUNK_BYTES
+from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES
 from edgecache.model.priority import Priority
 from tests.unit.core.serving.test_serving import BLOB, OTHER, Counterpart, bytes_of, node
 
@@ -16,7 +16,7 @@ QUARTER = CHUNK_BYTES // 4
 
 
 def unit(number: int, index: int, size: int = CHUNK_BYTES) -> UnitAsked:
-    return UnitAsked(RequestId(1), node(number), BLOB, index, size)
+    return UnitAsked(RequestId(1), node(number), BLOB, index, size, CHUNK_BYTES)
 
 
 def order(there: Counterpart) -> list[tuple[int, int]]:
@@ -74,7 +74,7 @@ def test_not_even_while_a_class_below_waits_too() -> None:
             there.ask(9, index=0)
         for _ in range(2 - waiting[node(8), Priority.PREFETCH]):
             request = RequestId(len(there.units) + 1)
-            there.units[request] = UnitAsked(request, node(8), OTHER, 0, CHUNK_BYTES, Priority.PREFETCH)
+            there.units[request] = UnitAsked(request, node(8), OTHER, 0, CHUNK_BYTES, CHUNK_BYTES, Priority.PREFETCH)
             there.give(there.units[request])
         there.pass_time(0.042)
         served += there.units[there.granted[0]].peer == node(9)
@@ -97,6 +97,15 @@ def test_who_owes_as_much_as_anybody_may_goes_out_of_turn_no_more() -> None:
         got += there.units[there.granted[0]].peer == node(9)
         there.sent(there.granted[0])
     assert got > 1000 / 20
+
+
+def test_the_second_half_of_a_large_chunk_goes_before_what_others_begin() -> None:
+    there = Counterpart(ONE_BY_ONE)
+    for number, index in ((1, 0), (2, 1), (1, 0)):
+        request = RequestId(len(there.units) + 1)
+        there.units[request] = UnitAsked(request, node(number), BLOB, index, CHUNK_BYTES, LARGE_CHUNK_BYTES)
+        there.give(there.units[request])
+    assert order(there) == [(1, 0), (1, 0), (2, 1)]
 
 
 def test_a_byte_of_a_chunk_does_not_make_it_old() -> None:

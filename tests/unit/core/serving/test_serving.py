@@ -81,7 +81,7 @@ class Counterpart:
     def ask(self, number: int, *, index: int = 0, size: int = CHUNK_BYTES, blob: BlobId = BLOB) -> RequestId:
         request = RequestId(len(self.units) + 1)
         chunk = LARGE_CHUNK_BYTES if size == LARGE_CHUNK_BYTES else CHUNK_BYTES
-        self.units[request] = UnitAsked(request, node(number), blob, index, size, chunk=chunk)
+        self.units[request] = UnitAsked(request, node(number), blob, index, size, chunk)
         self.give(self.units[request])
         return request
 
@@ -320,27 +320,40 @@ def test_a_link_that_yields_much_does_not_slow_down_one_that_yields_little() -> 
     assert at - desk.now < 0.1
 
 
-def test_of_large_units_an_asker_has_two_in_progress_and_one_when_half_is_taken() -> None:
-    most = 16 * LARGE_CHUNK_BYTES
-    there = Counterpart(ServingConfig(bytes_max=most, ahead_bytes=most))
+def test_of_large_units_an_asker_has_two_in_progress_while_nobody_else_waits() -> None:
+    there = Counterpart(ServingConfig(ahead_bytes=16 * LARGE_CHUNK_BYTES))
     requests = [there.ask(1, index=index, size=LARGE_CHUNK_BYTES) for index in range(4)]
     assert there.granted == requests[:2]
-    for number in range(2, 9):
-        for index in range(2):
+    others = [there.ask(2, index=index, size=LARGE_CHUNK_BYTES) for index in range(3)]
+    assert there.granted == [*requests[:2], others[0]]
+    there.sent(requests[0])
+    there.sent(requests[1])
+    assert there.granted == [others[0], requests[2]]
+
+
+@pytest.mark.parametrize("sizes", [(256, 256, 512), (256, 512, 512)])
+def test_who_asks_for_large_units_gets_no_more(sizes: tuple[int, ...]) -> None:
+    """One uplink, whose bytes leave one after the other; everybody always wants more."""
+    there, got, index = Counterpart(), dict.fromkeys(range(1, 4), 0), 0
+    while sum(got.values()) < 600 * CHUNK_BYTES:
+        waiting = Counter(unit.peer for unit in there.serving._queued.values())
+        for number, size in enumerate(sizes, 1):
+            for _ in range(6 - waiting[node(number)]):
+                there.ask(number, index=(index := index + 1), size=size * 1024, blob=blob_id_from_root(bytes([number])))
+        unit = there.units[there.granted[0]]
+        there.pass_time(unit.size / 30e6)
+        there.sent(unit.request)
+        got[next(number for number in got if node(number) == unit.peer)] += unit.size
+    assert max(got.values()) < 1.15 * min(got.values())
+
+
+def test_stalled_readers_of_large_units_leave_room_for_the_others() -> None:
+    there = Counterpart()
+    for number in range(1, 41):
+        for index in range(4):
             there.ask(number, index=index, size=LARGE_CHUNK_BYTES)
-    late = [there.ask(9, index=index, size=LARGE_CHUNK_BYTES) for index in range(2)]
-    assert len(there.granted) > 8
-    assert [request in there.granted for request in late] == [True, False]
-
-
-def test_who_asks_for_large_units_gets_little_more() -> None:
-    there = Counterpart(ServingConfig(bytes_max=4 * LARGE_CHUNK_BYTES, window=800))
-    for number, size in ((1, CHUNK_BYTES), (2, CHUNK_BYTES), (3, LARGE_CHUNK_BYTES)):
-        for index in range(400 * CHUNK_BYTES // size):
-            there.ask(number, index=index, size=size)
-    sent: list[UnitAsked] = []
-    while sum(bytes_of(sent).values()) < 600 * CHUNK_BYTES:
-        sent += there.send_all(1)
-    counts = bytes_of(sent)
-    assert counts[node(3)] <= 1.25 * min(counts[node(1)], counts[node(2)])
-    assert counts[node(3)] >= 0.9 * max(counts[node(1)], counts[node(2)])
+    there.pass_time(41 * ServingConfig().stalled_after)
+    assert there.serving.bytes_in_progress >= 20 * LARGE_CHUNK_BYTES
+    request = there.ask(99, size=LARGE_CHUNK_BYTES)
+    there.pass_time(ServingConfig().stalled_after)
+    assert request in there.granted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edgecache.core.swarm import SwarmConfig
 from edgecache.core.vocabulary import (
     BlobHeld,
@@ -79,7 +81,7 @@ def test_a_fetch_keeps_its_class_over_a_restart() -> None:
 
 
 def test_an_update_takes_the_room_and_the_others_keep_one_chunk_under_way() -> None:
-    desk = Desk(SwarmConfig(inflight_bytes_max=4 * CHUNK_BYTES, window_bytes_max=4 * CHUNK_BYTES))
+    desk = Desk(SwarmConfig(inflight_bytes_max=5 * CHUNK_BYTES, window_bytes_max=4 * CHUNK_BYTES))
     desk.link(*range(1, 6))
     fetch(desk, LATER, Priority.PREFETCH, *range(1, 6))
     fetch(desk, COMMON, Priority.NORMAL, *range(1, 6))
@@ -92,6 +94,35 @@ def test_an_update_takes_the_room_and_the_others_keep_one_chunk_under_way() -> N
             break
     assert len(under_way(desk, UPDATE)) == 3
     assert len(under_way(desk, COMMON)) + len(under_way(desk, LATER)) == 1
+
+
+@pytest.mark.parametrize("chunk", [CHUNK_BYTES, LARGE_CHUNK_BYTES])
+def test_an_update_of_large_chunks_gets_what_is_freed_too(chunk: int) -> None:
+    desk = Desk(SwarmConfig(inflight_bytes_max=8 * CHUNK_BYTES, window_bytes_max=8 * CHUNK_BYTES))
+    desk.link(*range(1, 9))
+    common = blob_of(500 * CHUNK_BYTES, b"common")
+    update = BlobInfo(UPDATE.blob, 500 * chunk, UPDATE.sha256, chunk)
+    fetch(desk, common, Priority.NORMAL, *range(1, 9))
+    fetch(desk, update, Priority.OTA, *range(1, 9))
+    got = 0
+    for _ in range(100):
+        first = desk.open[min(desk.open)]
+        got += first.blob == update.blob
+        desk.now += 0.01
+        desk.store(first, {info.blob: info for info in (update, common)}[first.blob])
+    assert got > 50
+
+
+@pytest.mark.parametrize("chunk", [CHUNK_BYTES, LARGE_CHUNK_BYTES])
+def test_a_unit_is_no_more_than_a_chunk_of_that_blob(chunk: int) -> None:
+    desk = Desk()
+    desk.link(1)
+    info = BlobInfo(COMMON.blob, 40 * chunk, COMMON.sha256, chunk)
+    fetch(desk, info, Priority.NORMAL, 1)
+    for _ in range(12):
+        desk.now += 0.001
+        desk.store(desk.open[min(desk.open)], info)
+    assert desk.heard(FetchChunk)[-1].unit == chunk
 
 
 def test_what_an_update_cannot_use_goes_to_others() -> None:

@@ -321,7 +321,7 @@ class World:
         self._count += 1
         unit = UnitAsked(
             RequestId(self._count), node_id(node.number), effect.blob, effect.index,
-            min(effect.unit, pull.size - pull.received),
+            min(effect.unit, pull.size - pull.received), pull.size,
         )
         before = pull.received
         self.after(self.latency, lambda: self._ask(server, node.number, request, unit))

@@ -1,0 +1,2 @@
+-- Roots under chunking rule 3 may be among the blobs: an edgecache that does not know it would take them for damaged, and
+-- is to say that the store is newer instead.
