@@ -268,13 +268,13 @@ class Getting:
         if not found:
             answer = await reported(driver, v.Resolved, lambda report: report.ref == ref, v.ResolveWanted(ref))
             found = {claim.blob for claim in answer.claims}
-        if len(found) > 1 and ref.sha256 is not None:  # they differ in their chunks only, or a manifest lies
-            found = {blob for blob in found if self._is_here(blob)} or found
-        if len(found) > 1 and (ref.sha256 is None or not self._is_here(min(found))):
+        if ref.sha256 is not None and (here := [blob for blob in found if self._is_here(blob)]):
+            return min(here)  # others differ in their chunks only, or their manifests lie
+        if len(found) > 1:
             raise several(ref, found)
         if not found:
             raise NotFound(f"nobody in reach has a blob {ref}", hint="`edgecache peers` shows who is in reach")
-        return min(found)
+        return found.pop()
 
     def _is_here(self, blob: BlobId) -> bool:
         """Whether all of it is here, and was verified."""
