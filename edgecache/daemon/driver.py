@@ -22,16 +22,16 @@ from edgecache.core import vocabulary as v
 from edgecache.core.node import Node
 from edgecache.daemon.engine import Engine, Lane, Listener
 from edgecache.daemon.scrutiny import Scrutiny
+from edgecache.daemon.serving import Serving
 from edgecache.daemon.transfers import Transfers
-from edgecache.model.content import CHUNK_BYTES
-from edgecache.model.errors import EdgecacheError, NotFound, TransportError
+from edgecache.model.errors import EdgecacheError, TransportError
 from edgecache.model.ids import BlobId, Digest, NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.pacing import WIRE_FACTOR
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
 from edgecache.model.priority import Priority
 from edgecache.ports import ChunkStore, Clock, LinkHandler, Links, Part, Refusal, Signer, Whole
-from edgecache.wire.messages import LARGE_CHUNKS, Hello, Message
+from edgecache.wire.messages import Hello, Message
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +80,6 @@ class Driver(Engine, LinkHandler):
         self.node, self.store, self.clock = node, store, clock
         self._signer, self._limiter, self._remember = signer, limiter, remember
         self._scrutiny = Scrutiny(signer)
-        self._large_chunks: set[NodeId] = set()
-        """Linked peers that know them."""
         self.bridge: Bridge | None = None
         self.keeping = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -96,13 +94,14 @@ class Driver(Engine, LinkHandler):
         self._links: Links | None = None
         self._upload_pace = limits.upload / WIRE_FACTOR if limits is not None else 0.0
         self.transfers = Transfers(self, limits.download if limits is not None else 0)
+        self.serving = Serving(self)
         self._effects: dict[type, Callable[[Any], None]] = {
             v.Dial: self._dial, v.CloseLink: self._close_link, v.Probe: self._probe, v.Send: self._send,
             v.SetTimer: self._set_timer, v.ClearTimer: self._clear_timer, v.SignHead: self._sign_head,
             v.RememberPeers: self._remember_peers,
             v.FetchManifest: self.transfers.fetch_manifest, v.FetchChunk: self.transfers.fetch_chunk,
             v.CancelFetch: self.transfers.cancel, v.VerifyBlob: self.transfers.verify,
-            v.ServeUnit: self.transfers.serve, v.RefuseUnit: self.transfers.refuse, v.EvictBlob: self.transfers.evict,
+            v.ServeUnit: self.serving.serve, v.RefuseUnit: self.serving.refuse, v.EvictBlob: self.transfers.evict,
             v.PaceLink: self._pace_link,
             v.StartBridge: self._start_bridge, v.StopBridge: self._stop_bridge, v.Warned: self._warned,
         }
@@ -323,17 +322,16 @@ class Driver(Engine, LinkHandler):
         log.info("linked with %s (%s)%s", hello.name or hello.node, hello.node, f" at {address}" if address else "")
         if self._upload_pace:
             self.links.pace(hello.node, self._upload_pace)
-        if LARGE_CHUNKS in hello.features:
-            self._large_chunks.add(hello.node)
+        self.serving.link_opened(hello)
         self.post(v.LinkOpened(link, hello.node, hello, dialled, address))
 
     def link_closed(self, link: v.LinkId, peer: NodeId, reason: CloseReason, detail: str) -> None:
         """A link is gone."""
         log.info("link with %s closed: %s%s", peer, reason.value, f" ({detail})" if detail else "")
-        self.transfers.peer_link_closed(peer)
-        if all(left.peer != peer for left in self.links.stats()):
+        last = all(left.peer != peer for left in self.links.stats())
+        self.serving.link_closed(peer, last=last)
+        if last:
             self.transfers.pace.forget(peer)
-            self._large_chunks.discard(peer)
         self._scrutiny.forget(peer)
         self.post(v.LinkClosed(link, peer, reason, detail))
 
@@ -348,21 +346,17 @@ class Driver(Engine, LinkHandler):
         priority: Priority = Priority.NORMAL,
     ) -> Part | Refusal:
         """Wait for a turn, then read."""
-        return await self.transfers.serve_unit(peer, blob, index, digest, offset, size, priority)
+        return await self.serving.unit(peer, blob, index, digest, offset, size, priority)
 
     def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None:
         """A unit has left the send queue."""
-        self.transfers.unit_sent(peer, blob, index, offset)
+        self.serving.sent(peer, blob, index, offset)
 
     async def serve_manifest(
         self, peer: NodeId, blob: BlobId, page: int | None, most: int = 0, priority: Priority = Priority.NORMAL
     ) -> bytes | Whole:
         """The root or a page, or all of a small blob; NotFound when it is not here, or is nothing for this peer."""
-        if peer not in self._large_chunks and self.store.blob(blob).info.chunk_size > CHUNK_BYTES:
-            raise NotFound(f"{blob} has chunks that this peer does not know")
-        if page is None:
-            return await self.transfers.serve_root(peer, blob, most, priority)
-        return await self.in_store(self.store.page, blob, page)
+        return await self.serving.manifest(peer, blob, page, most, priority)
 
     def sighted(self, node: NodeId | None, addresses: tuple[Address, ...], via: SeenVia, site: str = "") -> None:
         """Discovery heard of somebody."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from edgecache.core import vocabulary as v
 from edgecache.core.node import Node
+from edgecache.model.errors import NotFound
+from edgecache.model.ids import BlobId
 from edgecache.model.priority import Priority
 from edgecache.ports import ChunkStore, Clock, Links, StoredBlob
 
@@ -71,6 +74,12 @@ def held(stored: StoredBlob, priority: Priority = Priority.NORMAL) -> v.BlobHeld
     return v.BlobHeld(
         stored.info, stored.have, len(stored.pages), stored.pinned, stored.complete, stored.wanted, priority
     )
+
+
+def restate(engine: Engine, blob: BlobId) -> None:
+    """The store holds less than it did: the disk gave back something else than was written, or a sync failed."""
+    with contextlib.suppress(NotFound):
+        engine.post(held(engine.store.blob(blob)))
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:

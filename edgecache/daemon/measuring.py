@@ -27,7 +27,7 @@ class LinkWatch:
         while True:
             await asyncio.sleep(self._interval)
             transfers = self._driver.transfers
-            if not transfers.under_way:
+            if not (transfers.under_way or self._driver.serving.under_way):
                 continue
             gauges = {gauge.peer: gauge for gauge in self._driver.links.measure()}
             for peer in transfers.sources():

@@ -1,4 +1,4 @@
-"""Chunks and manifests between the links and the store, as the core orders: fetch, verify, store, serve."""
+"""Chunks and manifests from the links to the store, as the core orders: fetch, verify, store, evict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import deque
 
 from edgecache.core import vocabulary as v
 from edgecache.daemon.ahead import HashAhead
-from edgecache.daemon.engine import Engine, Lane, held
+from edgecache.daemon.engine import Engine, Lane, restate
 from edgecache.daemon.grouping import SmallBlobs
 from edgecache.daemon.pacing import Pace
 from edgecache.daemon.room import begun, wished_no_more
@@ -26,8 +26,7 @@ from edgecache.model.errors import (
     UnknownRule,
 )
 from edgecache.model.ids import BlobId, Digest, NodeId
-from edgecache.model.priority import Priority
-from edgecache.ports import ChunkStore, Part, Refusal, SmallBlob, Whole
+from edgecache.ports import SmallBlob
 from edgecache.wire.manifest import is_whole
 
 log = logging.getLogger(__name__)
@@ -36,8 +35,6 @@ VERIFY_AGAIN = 5.0
 """Pause before the whole is verified again when the disk had no room for the result."""
 _ENDED = ("done", "failed", "stopped")
 """Phases of a fetch that is none any more."""
-TURN_TIMEOUT = 60.0
-"""Longest wait of an asked unit for its turn; the asker has given up long before."""
 
 
 def failure_of(error: EdgecacheError) -> v.FetchFailure:
@@ -67,15 +64,8 @@ def _seen(task: asyncio.Task[bytes | memoryview]) -> None:
         task.exception()
 
 
-def _chunk_bytes(store: ChunkStore, blob: BlobId, index: int) -> int:
-    """Length of a chunk; 0 when there is none."""
-    with contextlib.suppress(NotFound, IndexError):
-        return store.blob(blob).info.chunk_bytes(index)
-    return 0
-
-
 class Transfers:
-    """Requests under way in both directions, by their number."""
+    """Requests of ours under way, by their number."""
 
     def __init__(self, driver: Engine, download_rate: int = 0) -> None:
         """`download_rate` is the limit over all peers, in bytes a second on the link; 0 is none."""
@@ -87,20 +77,15 @@ class Transfers:
         self._fetching: dict[v.RequestId, asyncio.Task[None]] = {}
         self._storing: set[v.RequestId] = set()
         self._ahead = HashAhead(driver)
-        self._turns: dict[v.RequestId, asyncio.Future[Refusal | None]] = {}
-        self._sending: dict[tuple[NodeId, BlobId, int, int], list[v.RequestId]] = {}
-        """Units on their way; a peer may ask for one again before the first has left."""
 
     @property
     def under_way(self) -> bool:
-        """Whether chunks are asked for or served at this moment."""
-        return bool(self._sources or self._turns or self._sending)
+        """Whether chunks are asked for at this moment."""
+        return bool(self._sources)
 
     def sources(self) -> list[NodeId]:
         """Whom chunks are asked of at this moment."""
         return list(dict.fromkeys(self._sources.values()))
-
-    # ---- fetching
 
     def fetch_manifest(self, effect: v.FetchManifest) -> None:
         """Effect FetchManifest."""
@@ -170,7 +155,7 @@ class Transfers:
         under_way = [view.blob for view in driver.node.swarm.fetches() if view.phase not in _ENDED]
         if blob not in under_way:
             await driver.in_store(driver.store.set_wanted, blob, False)
-        self._restate(blob)
+        restate(self._driver, blob)
 
     async def _chunk(self, effect: v.FetchChunk) -> None:
         driver, store = self._driver, self._driver.store
@@ -189,7 +174,7 @@ class Transfers:
             log.debug("chunk %d of %s from %s: %s", effect.index, effect.blob, effect.peer, error)
             wait = getattr(error, "retry_after", 0.0)
             if isinstance(error, StoreError) and (ours or not isinstance(error, StoreFull | StoreCorrupt)):
-                self._restate(effect.blob)
+                restate(self._driver, effect.blob)
             ours = ours or (isinstance(error, NotFound) and effect.request in self._storing)
             reason = v.FetchFailure.LINK_LOST if ours else failure_of(error)
             driver.post(v.ChunkFailed(effect.request, effect.blob, effect.index, reason, wait))
@@ -243,7 +228,7 @@ class Transfers:
         try:
             ok = await driver.in_store(driver.store.verify_whole, blob, lane=Lane.WHOLE)
         except NotFound:
-            self._restate(blob)  # it was removed, or a sync that failed took a chunk of it
+            restate(self._driver, blob)  # it was removed, or a sync that failed took a chunk of it
             return
         except StoreFull:
             await asyncio.sleep(VERIFY_AGAIN)
@@ -253,14 +238,9 @@ class Transfers:
             driver.warn(f"verify:{blob}", f"{blob} cannot be verified: {error}")
             if not isinstance(error, StoreCorrupt):
                 await asyncio.sleep(VERIFY_AGAIN)
-            self._restate(blob)
+            restate(self._driver, blob)
             return
         driver.post(v.BlobVerified(blob, ok))
-
-    def _restate(self, blob: BlobId) -> None:
-        """The store holds less than it did: the disk gave back something else than was written, or a sync failed."""
-        with contextlib.suppress(NotFound):
-            self._driver.post(held(self._driver.store.blob(blob)))
 
     def evict(self, effect: v.EvictBlob) -> None:
         """Effect EvictBlob."""
@@ -276,7 +256,7 @@ class Transfers:
             async with driver.keeping:
                 stored = driver.store.blob(blob)
                 if stored.pinned or (partial and stored.complete):
-                    self._restate(blob)  # a user has put or pinned it meanwhile
+                    restate(self._driver, blob)  # a user has put or pinned it meanwhile
                     return
                 freed = await driver.in_store(driver.store.remove, blob)
             log.info("evicted %s, %d bytes freed", blob, freed)
@@ -284,93 +264,10 @@ class Transfers:
             log.debug("%s was gone before it could be evicted", blob)
         except StoreError as error:
             driver.warn("evict", f"{blob} could not be evicted: {error}")
-            self._restate(blob)
+            restate(self._driver, blob)
             return
         driver.post(v.BlobGone(blob))
 
     def finished(self, report: v.FetchFinished) -> None:
         """A wanted blob is here, or given up: no need to go on after a restart."""
         self._driver.spawn(wished_no_more(self._driver, report.blob))
-
-    # ---- serving
-
-    async def serve_root(self, peer: NodeId, blob: BlobId, most: int, priority: Priority) -> bytes | Whole:
-        """All of a blob of one chunk, in its turn, if it is small enough; else the manifest root."""
-        store = self._driver.store
-        stored = store.blob(blob)
-        if stored.complete and stored.info.chunks == 1 and stored.info.size <= most:
-            part = await self.serve_unit(peer, blob, 0, None, 0, most, priority)
-            if not isinstance(part, Refusal):
-                return Whole(bytes(part.data))
-        return store.root(blob)
-
-    async def serve_unit(
-        self, peer: NodeId, blob: BlobId, index: int, digest: Digest | None, offset: int, size: int,
-        priority: Priority = Priority.NORMAL,
-    ) -> Part | Refusal:
-        """Queue with the core, wait for the turn, read verified bytes."""
-        driver, chunk = self._driver, _chunk_bytes(self._driver.store, blob, index)
-        end = min(offset + size, chunk)
-        if end <= offset:
-            return Refusal()
-        request = driver.next_request()
-        turn: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
-        self._turns[request] = turn
-
-        def read() -> bytes:
-            if digest is not None and driver.store.chunk_digest(blob, index) != digest:
-                raise NotFound("that chunk is not in that blob")
-            return driver.store.read(blob, index, offset, end - offset)
-
-        try:
-            driver.post(v.UnitAsked(request, peer, blob, index, end - offset, chunk, priority))
-            if not turn.done():
-                async with asyncio.timeout(TURN_TIMEOUT):
-                    await turn
-            if (refusal := turn.result()) is not None:
-                return refusal
-            data = driver.store.read_now(blob, index, digest, offset, end - offset)
-            if data is None:
-                data = await driver.in_store(read, lane=Lane.READ)
-        except (NotFound, StoreError, TimeoutError) as error:
-            driver.post(v.UnitWithdrawn(request))
-            if isinstance(error, StoreCorrupt):
-                driver.warn(f"corrupt:{blob}", f"{blob}: {error}")
-                self._restate(blob)
-            return Refusal()
-        except BaseException:
-            driver.post(v.UnitWithdrawn(request))
-            raise
-        finally:
-            self._turns.pop(request, None)
-        self._sending.setdefault((peer, blob, index, offset), []).append(request)
-        return Part(data, end < chunk)
-
-    def serve(self, effect: v.ServeUnit) -> None:
-        """Effect ServeUnit."""
-        self._turn(effect.request, None)
-
-    def refuse(self, effect: v.RefuseUnit) -> None:
-        """Effect RefuseUnit."""
-        self._turn(effect.request, Refusal(effect.retry_after))
-
-    def _turn(self, request: v.RequestId, answer: Refusal | None) -> None:
-        turn = self._turns.get(request)
-        if turn is not None and not turn.done():
-            turn.set_result(answer)
-
-    def unit_sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None:
-        """The last byte of a unit went to the socket."""
-        key = (peer, blob, index, offset)
-        requests = self._sending.get(key)
-        if requests:
-            request = requests.pop(0)
-            if not requests:
-                del self._sending[key]
-            self._driver.post(v.UnitServed(request))
-
-    def peer_link_closed(self, peer: NodeId) -> None:
-        """Units that were on their way over a link that is gone."""
-        for key in [key for key in self._sending if key[0] == peer]:
-            for request in self._sending.pop(key):
-                self._driver.post(v.UnitWithdrawn(request, sent=True))

@@ -295,8 +295,8 @@ def tables(one: InProcess) -> dict[str, int]:
         "batches": len(directory._searches._batches) + len(directory._searches._gathered),
         "kept": len(retention._blobs), "puts": len(retention._puts), "asking": len(retention._asking),
         "promised": retention.view().promised, "serving": node.serving.queued + node.serving.in_progress,
-        "transfers": len(driver.transfers._fetching) + len(driver.transfers._storing) + len(driver.transfers._turns),
-        "sending": len(driver.transfers._sending), "tasks": len(driver._tasks), "listeners": len(driver._listeners),
+        "transfers": len(driver.transfers._fetching) + len(driver.transfers._storing) + len(driver.serving._turns),
+        "sending": len(driver.serving._sending), "tasks": len(driver._tasks), "listeners": len(driver._listeners),
         "waited for": len(one.operations._getting._waiting) + len(one.operations._getting._following),
         "alone": len(one.operations._getting._alone),
     }

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edgecache.core import vocabulary as v
+from edgecache.daemon.serving import Serving
 from edgecache.daemon.transfers import Transfers
 from edgecache.model.errors import (
     EdgecacheError,
@@ -30,23 +31,23 @@ REQUEST = v.RequestId(1)
 
 
 class Desk:
-    """Transfers of one engine."""
+    """Transfers and serving of one engine."""
 
     def __init__(self) -> None:
         self.engine = StubEngine()
         self.store, self.links = self.engine.stub, self.engine.stub_links
-        self.transfers = Transfers(self.engine)
+        self.transfers, self.serving = Transfers(self.engine), Serving(self.engine)
 
     def ask(self) -> asyncio.Task[Part | Refusal]:
         """A peer asks for the chunk."""
-        return asyncio.ensure_future(self.transfers.serve_unit(PEER, BLOB, 0, DIGEST, 0, len(CHUNK)))
+        return asyncio.ensure_future(self.serving.unit(PEER, BLOB, 0, DIGEST, 0, len(CHUNK)))
 
     async def serve(self) -> Part | Refusal:
         """The same, and the core lets it have its turn."""
         before = len(self.engine.heard(v.UnitAsked))
         asked = self.ask()
         await self.engine.settle()
-        self.transfers.serve(v.ServeUnit(self.engine.heard(v.UnitAsked)[before].request))
+        self.serving.serve(v.ServeUnit(self.engine.heard(v.UnitAsked)[before].request))
         return await asked
 
     def fetch(self) -> None:
@@ -59,7 +60,7 @@ class Desk:
 
     def sent(self) -> None:
         """One unit has left."""
-        self.transfers.unit_sent(PEER, BLOB, 0, 0)
+        self.serving.sent(PEER, BLOB, 0, 0)
 
     @property
     def failures(self) -> list[v.FetchFailure]:
@@ -91,9 +92,9 @@ def test_a_lost_link_gives_back_every_unit() -> None:
         desk = Desk()
         for _ in range(3):
             await desk.serve()
-        desk.transfers.peer_link_closed(node(8))
+        desk.serving.link_closed(node(8), last=True)
         assert not desk.engine.heard(v.UnitWithdrawn)
-        desk.transfers.peer_link_closed(PEER)
+        desk.serving.link_closed(PEER, last=True)
         desk.sent()
         assert len(desk.engine.heard(v.UnitWithdrawn)) == 3
         assert not desk.engine.heard(v.UnitServed)
@@ -110,7 +111,7 @@ def test_an_asker_that_goes_is_forgotten() -> None:
         with pytest.raises(asyncio.CancelledError):
             await asked
         (withdrawn,) = desk.engine.heard(v.UnitWithdrawn)
-        desk.transfers.serve(v.ServeUnit(withdrawn.request))
+        desk.serving.serve(v.ServeUnit(withdrawn.request))
 
     run(work())
 
@@ -121,7 +122,7 @@ def test_a_refusal_is_passed_on() -> None:
         asked = desk.ask()
         await desk.engine.settle()
         (unit,) = desk.engine.heard(v.UnitAsked)
-        desk.transfers.refuse(v.RefuseUnit(unit.request, 3.0))
+        desk.serving.refuse(v.RefuseUnit(unit.request, 3.0))
         assert await asked == Refusal(3.0)
         assert not desk.engine.heard(v.UnitWithdrawn)
 
@@ -143,9 +144,9 @@ def test_a_unit_that_cannot_be_read_is_not_there(error: EdgecacheError) -> None:
 def test_a_chunk_of_another_digest_is_not_there() -> None:
     async def work() -> None:
         desk = Desk()
-        asked = asyncio.ensure_future(desk.transfers.serve_unit(PEER, BLOB, 0, sha256(b"else"), 0, 4))
+        asked = asyncio.ensure_future(desk.serving.unit(PEER, BLOB, 0, sha256(b"else"), 0, 4))
         await desk.engine.settle()
-        desk.transfers.serve(v.ServeUnit(desk.engine.heard(v.UnitAsked)[0].request))
+        desk.serving.serve(v.ServeUnit(desk.engine.heard(v.UnitAsked)[0].request))
         assert await asked == Refusal()
         assert "read" not in desk.store.calls
 
