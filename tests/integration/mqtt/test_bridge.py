@@ -206,9 +206,9 @@ def test_a_device_that_restarts_keeps_its_entities(broker: Mosquitto, tmp_path: 
         with Recorder(broker.port) as recorder:
             await until(lambda: len(recorder.configs()) == 3)
             agent.bridge.keep_only(node(2), set())
-            await until(lambda: recorder.retained[state] == "None")
+            await until(lambda: recorder.retained.get(state) == "None")
             agent.publish(2, value=22.0)
-            await until(lambda: recorder.retained[state] == "22.0")
+            await until(lambda: recorder.retained.get(state) == "22.0")
             agent.bridge.remove_reading(node(2), "attic")
             agent.bridge.publish_reading(node(2), "pi2", "attic", None, "")
             await asyncio.sleep(0.8)
