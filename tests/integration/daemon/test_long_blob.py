@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edgecache.adapters.control.client import ControlClient
+from edgecache.model.content import LARGE_CHUNK_BYTES
 from edgecache.store.disk import DiskStore
 from tests.integration.daemon.agent import MIB, OnePeer, agent
 
@@ -61,7 +62,7 @@ def test_a_long_blob_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> No
         async with agent(tmp_path / "first", cap=CAP) as one:
             before = rss()
             reply = await asyncio.to_thread(put, one.socket)
-            assert (reply["size"], reply["chunks"]) == (SIZE, SIZE // MIB * 4)
+            assert (reply["size"], reply["chunks"]) == (SIZE, SIZE // LARGE_CHUNK_BYTES)
             assert rss() - before < GROWTH_MAX
         source = DiskStore(tmp_path / "first/store", cap=CAP, reserve=0)
         async with agent(tmp_path / "second", OnePeer(source), cap=CAP) as two:
