@@ -52,12 +52,6 @@ def failure_of(error: EdgecacheError) -> v.FetchFailure:
     return v.FetchFailure.LINK_LOST
 
 
-def _log_failed(driver: Engine, effect: v.FetchManifest, error: EdgecacheError) -> None:
-    log.debug("manifest of %s from %s: %s", effect.blob, effect.peer, error)
-    if isinstance(error, UnknownRule):
-        driver.warn(f"newer:{effect.blob}", f"{effect.blob} cannot be fetched: {error}")
-
-
 def _seen(task: asyncio.Task[bytes | memoryview]) -> None:
     """What became of a unit that nobody waits for any more."""
     if not task.cancelled():
@@ -131,7 +125,9 @@ class Transfers:
             driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, v.FetchFailure.STORE_FULL))
             return
         except EdgecacheError as error:
-            _log_failed(driver, effect, error)
+            log.debug("manifest of %s from %s: %s", effect.blob, effect.peer, error)
+            if isinstance(error, UnknownRule):
+                driver.warn(f"newer:{effect.blob}", f"{effect.blob} cannot be fetched: {error}")
             driver.post(v.ManifestFailed(effect.request, effect.peer, effect.blob, failure_of(error)))
             return
         except Exception:

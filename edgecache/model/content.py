@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from edgecache.model.have import HaveSet
-from edgecache.model.ids import BlobId, Digest, sha256
+from edgecache.model.ids import DIGEST_BYTES, BlobId, Digest, sha256
 
 CHUNK_BYTES = 256 * 1024
 """A chunk under rule 1, and what is hashed in one go under every rule (a leaf)."""
@@ -63,9 +63,12 @@ def chunk_digest(data: bytes | bytearray | memoryview) -> Digest:
     Says nothing of its length: whoever does not know that checks it, too.
     """
     view = memoryview(data)
-    if view.nbytes <= CHUNK_BYTES:
-        return sha256(view)
-    return sha256(b"".join(sha256(view[at : at + CHUNK_BYTES]) for at in range(0, view.nbytes, CHUNK_BYTES)))
+    return joined(b"".join([sha256(view[at : at + CHUNK_BYTES]) for at in range(0, view.nbytes, CHUNK_BYTES)]))
+
+
+def joined(leaves: bytes) -> Digest:
+    """The digest of a chunk whose leaves have these, one after the other."""
+    return Digest(leaves) if len(leaves) == DIGEST_BYTES else sha256(leaves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class BlobInfo:
     @property
     def chunks(self) -> int:
         """Number of chunks."""
-        return -(-self.size // self.chunk_size)
+        return chunk_count(self.size, self.chunk_size)
 
     @property
     def pages(self) -> int:

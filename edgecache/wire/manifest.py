@@ -23,6 +23,7 @@ from edgecache.model.content import (
     BlobInfo,
     ManifestRoot,
     chunk_count,
+    joined,
     page_count,
     rule_of,
 )
@@ -141,8 +142,7 @@ class ManifestBuilder:
     def finish(self) -> Manifest:
         """The manifest of what was fed: nothing at all makes that of the empty blob."""
         rule = rule_of(self._size)
-        leaves = CHUNK_SIZES[rule] // CHUNK_BYTES
-        digests = bytes(self._leaves) if leaves == 1 else b"".join(map(_of_leaves, _parts(self._leaves, leaves)))
+        digests = b"".join(map(joined, _parts(self._leaves, CHUNK_SIZES[rule] // CHUNK_BYTES)))
         pages = _parts(digests, PAGE_CHUNKS)
         whole = Digest(self._whole.digest())
         root = encode_root(ManifestRoot(self._size, whole, tuple(sha256(page) for page in pages), rule))
@@ -152,8 +152,3 @@ class ManifestBuilder:
 def _parts(digests: bytes | bytearray, count: int) -> list[bytes]:
     """So many digests in each but the last."""
     return [bytes(digests[at : at + count * DIGEST_BYTES]) for at in range(0, len(digests), count * DIGEST_BYTES)]
-
-
-def _of_leaves(digests: bytes) -> Digest:
-    """That of a chunk with these leaves, as `chunk_digest` has it."""
-    return Digest(digests) if len(digests) == DIGEST_BYTES else sha256(digests)

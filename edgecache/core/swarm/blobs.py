@@ -10,7 +10,7 @@ from edgecache.core.swarm.config import SwarmConfig
 from edgecache.core.swarm.picker import Picker, share_out
 from edgecache.core.swarm.scoring import Goodput, Neighbour, Peer
 from edgecache.core.vocabulary import Identity, RequestId
-from edgecache.model.content import CHUNK_BYTES, BlobInfo
+from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES, BlobInfo
 from edgecache.model.have import HaveSet
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
@@ -297,6 +297,12 @@ class SwarmState:
     wake: Instant = NEVER
     """When something may be asked for that could not at this moment."""
     _last: int = 0
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether one more chunk may be in flight. Of any size: with a smaller threshold for small chunks these would
+        take all that is freed, whatever their class."""
+        return not self.inflight or self.inflight + LARGE_CHUNK_BYTES <= self.config.inflight_bytes_max
 
     def wake_at(self, at: Instant) -> None:
         """Something may be asked for then; the earliest such moment counts."""

@@ -30,7 +30,6 @@ from edgecache.core.vocabulary import (
     Misbehaved,
     Outbox,
 )
-from edgecache.model.content import LARGE_CHUNK_BYTES
 from edgecache.model.instant import Instant
 from edgecache.model.pacing import TokenBucket, wire_bytes
 from edgecache.model.priority import Priority
@@ -79,8 +78,7 @@ class Chunks:
 
     def may_ask(self, now: Instant) -> bool:
         """Whether the limits of rate and memory allow to ask for content at this moment."""
-        # One threshold for all: below a smaller one, smaller chunks would take what is freed, whatever their class.
-        if self._state.inflight + LARGE_CHUNK_BYTES > self._state.config.inflight_bytes_max and self._state.inflight:
+        if not self._state.has_memory:
             return False
         if wait := self._tokens.wait(now):
             self._state.wake_at(now + wait)

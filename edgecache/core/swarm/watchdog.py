@@ -26,7 +26,6 @@ from edgecache.core.swarm.standing import (
     WaitingFor,
 )
 from edgecache.core.vocabulary import MachineName, Outbox, TimerKey, Warned
-from edgecache.model.content import LARGE_CHUNK_BYTES
 from edgecache.model.instant import Instant
 from edgecache.model.priority import Priority
 
@@ -123,7 +122,7 @@ class Watchdog:
             return Throttled(Limit.QUIET)
         if wait := self._limited(now):
             return Throttled(Limit.DOWNLOAD, seconds=wait)
-        if state.inflight and state.inflight + LARGE_CHUNK_BYTES > state.config.inflight_bytes_max:
+        if not state.has_memory:
             return Throttled(Limit.MEMORY)
         resting = [n.peer for n in holders if now < n.peer.resting_until(fetch.priority)]
         if len(resting) == len(holders):

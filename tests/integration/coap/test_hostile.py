@@ -183,7 +183,7 @@ def test_nothing_but_a_csm_and_a_hello_opens_a_link(data: bytes, tmp_path: objec
     "data",
     [
         b"\xff\xff\xff\xff\xff\x02",
-        b"\xf0" + (769 * 1024 - 65805).to_bytes(4, "big") + b"\x45",
+        b"\xf0" + (514 * 1024 - 65805).to_bytes(4, "big") + b"\x45",
         b"\xf0" + (131 * 1024 - 65805).to_bytes(4, "big") + b"\x02",
         b"\x0f\x01" + b"t" * 15,
         b"\x20\x02\xf0\x00",

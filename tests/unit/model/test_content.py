@@ -42,9 +42,7 @@ def info(size: int, chunk_size: int = CHUNK_BYTES) -> BlobInfo:
         (3, 0, [2], (1, 0)),
     ],
 )
-def test_bytes_of_chunks(
-    chunk: int, chunks: int, rest: int, have: list[int], expected: tuple[int, int]
-) -> None:  # fmt: skip
+def test_bytes_of_chunks(chunk: int, chunks: int, rest: int, have: list[int], expected: tuple[int, int]) -> None:
     assert info(chunks * chunk + rest, chunk).bytes_of(HaveSet.of(have)) == expected[0] * chunk + expected[1]
 
 
