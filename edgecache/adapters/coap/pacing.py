@@ -39,9 +39,12 @@ class Goodput:
         self._samples: deque[tuple[float, int]] = deque()
 
     def sample(self, now: float, acked: int, min_rtt: float) -> None:
-        """`acked` bytes so far. A connection that was silent starts again from little."""
+        """`acked` bytes so far. A connection that was silent starts again from nothing, and grows with what is
+        acknowledged from then on: were its silence counted in, it would seem slow for another window."""
         window = max(WINDOW_SECONDS, 2 * min_rtt)
         samples = self._samples
+        if samples and now - samples[-1][0] > window:
+            samples.clear()
         while len(samples) > 1 and samples[1][0] <= now - window:
             samples.popleft()
         if not samples or now - samples[-1][0] >= window / _SAMPLES:

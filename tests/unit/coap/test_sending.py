@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pytest
+
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.pacing import Goodput, SocketState
 from edgecache.adapters.coap.sendqueue import CONTROL_PAYLOAD_MAX, RECORD_BYTES, Outgoing, Rank, SendQueue
@@ -124,6 +126,8 @@ def test_goodput_starts_again_after_silence() -> None:
     assert goodput.rate > 5e7
     goodput.sample(30.0, 10_000_000, 0.0)
     assert goodput.rate < 1e6
+    goodput.sample(30.01, 10_500_000, 0.0)
+    assert goodput.rate == pytest.approx(500_000 / 0.1), "the silence before does not count"
 
 
 @dataclass
