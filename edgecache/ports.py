@@ -109,12 +109,12 @@ class ChunkStore(Protocol):
         """Make every stored chunk durable."""
         ...
 
-    def hash_ahead(self, blob: BlobId) -> None:
-        """Do what can be done now of what verify_whole will have to do: hash chunks that are here without a gap."""
+    def complete(self, blob: BlobId) -> None:
+        """After the last chunk: the blob is complete, durably, when this returns."""
         ...
 
-    def verify_whole(self, blob: BlobId) -> bool:
-        """Digest of the whole after the last chunk; True makes the blob complete, durably."""
+    def whole_is_right(self, blob: BlobId) -> bool:
+        """Whether the SHA-256 of the whole is what the manifest says: nothing else checks that. May take minutes."""
         ...
 
     def root(self, blob: BlobId) -> bytes: ...

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -175,6 +176,7 @@ def _replaceable(target: Path) -> bool:
 
 def _followed(agent: ControlClient, bar: Progress, target: Path | None) -> dict[str, Any]:
     reply: dict[str, Any] = {}
+    written: _Hashed | None = None
     for reply in agent.replies():
         if reply.get("event") == "progress":
             size, chunks = reply["size"], reply["chunks"]
@@ -182,8 +184,24 @@ def _followed(agent: ControlClient, bar: Progress, target: Path | None) -> dict[
             bar.show(done, size, _remark(reply))
         elif reply.get("event") == "content":
             bar.close()
-            _write(agent.content(), target)
+            written = _Hashed(agent.content())
+            _write(written, target)
+    if written is not None:
+        reply |= {"sha256": written.sha256.hexdigest(), "sha256_checked": True}
     return reply
+
+
+class _Hashed:
+    """Content on its way, and the SHA-256 of what has passed."""
+
+    def __init__(self, content: Iterator[bytes]) -> None:
+        self._content = content
+        self.sha256 = sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._content:
+            self.sha256.update(part)
+            yield part
 
 
 def _remark(progress: dict[str, Any]) -> str:
@@ -195,7 +213,7 @@ def _remark(progress: dict[str, Any]) -> str:
     return f"from {progress['sources']} peer{'s' * (progress['sources'] != 1)}"
 
 
-def _write(content: Iterator[bytes], target: Path | None) -> None:
+def _write(content: Iterable[bytes], target: Path | None) -> None:
     """To standard output, or to a file that appears under its name only when it is whole.
 
     Written with the rights of the user's own process: the agent is never told a path. What others put in the way in a
@@ -225,7 +243,9 @@ def _print_got(reply: dict[str, Any], output: str | None) -> None:
     if reply.get("started"):
         print(f"fetching {reply['blob']} in the background; `edgecache ls` shows how far it is")
         return
-    print(f"{reply['blob']}  {size_text(reply['size'])}  verified, sha256:{reply['sha256']}")
+    whole = f"sha256:{reply['sha256']}"
+    said = f"verified, {whole}" if reply["sha256_checked"] else f"verified; its manifest says {whole}"
+    print(f"{reply['blob']}  {size_text(reply['size'])}  {said}")
     for node, count in sorted(reply["sources"].items(), key=lambda item: -item[1]):
         print(f"  {size_text(count):>10} from {node}")
     if output is not None:

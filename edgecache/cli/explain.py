@@ -53,7 +53,7 @@ def _print(output: Output, reply: dict[str, Any]) -> None:
 def _facts(reply: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [("blob", reply["blob"]), ("stands", reply["standing"]["text"])]
     if reply["size"] is not None:
-        facts.append(("size", f"{size_text(reply['size'])}, sha256:{reply['sha256']}"))
+        facts.append(("size", f"{size_text(reply['size'])}; its manifest says sha256:{reply['sha256']}"))
         missing = _numbers(reply["missing_first"], reply["missing"])
         lacks = f"; missing {missing}" if missing else ""
         facts.append(("chunks", f"{reply['have']} of {reply['chunks']} here{lacks}"))

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-WORKERS = {Lane.CHANGE: 2, Lane.READ: 2, Lane.WHOLE: 1}
+WORKERS = {Lane.CHANGE: 2, Lane.READ: 2, Lane.WHOLE: 2}
 GOODBYE_TIMEOUT = 0.9
 """For the links to say goodbye and close; they take half of it when peers answer."""
 TASKS_TIMEOUT = 0.2
@@ -100,7 +100,7 @@ class Driver(Engine, LinkHandler):
             v.SetTimer: self._set_timer, v.ClearTimer: self._clear_timer, v.SignHead: self._sign_head,
             v.RememberPeers: self._remember_peers,
             v.FetchManifest: self.transfers.fetch_manifest, v.FetchChunk: self.transfers.fetch_chunk,
-            v.CancelFetch: self.transfers.cancel, v.VerifyBlob: self.transfers.verify,
+            v.CancelFetch: self.transfers.cancel, v.CompleteBlob: self.transfers.complete,
             v.ServeUnit: self.serving.serve, v.RefuseUnit: self.serving.refuse, v.EvictBlob: self.transfers.evict,
             v.PaceLink: self._pace_link,
             v.StartBridge: self._start_bridge, v.StopBridge: self._stop_bridge, v.Warned: self._warned,

@@ -24,7 +24,7 @@ class Lane(Enum):
     CHANGE = "change"
     READ = "read"
     WHOLE = "whole"
-    """Over all bytes of a blob: may take minutes."""
+    """Perhaps over all bytes of a blob: may take minutes."""
 
 
 Listener = Callable[[v.Report], None]

@@ -94,20 +94,22 @@ class Getting:
             raise UsageError("pinning and reading a blob take the whole of it", hint="wait for it")
         priority = priority_of(request.get("priority", Priority.NORMAL.word))
         ref = parse_blob_ref(str(request.get("blob", "")))
-        blob = await self.resolved(ref)
+        async with self._saying(channel, f"looking for {ref}"):
+            blob = await self.resolved(ref)
         if blob == EMPTY_BLOB:
             await make_empty(driver)
         if request.get("wait") is False:
             return await self._start(blob, priority)
         await self._fetch(blob, priority, channel)
-        stored = await self.kept(blob, ref, pin=pin)
+        async with self._saying(channel, "computing the SHA-256 of the whole", driver.store.blob(blob)):
+            stored = await self.kept(blob, ref, pin=pin)
         if request.get("content"):
             await self.send_content(stored, channel, {"event": "content", "size": stored.info.size})
         views = [view for view in driver.node.swarm.fetches() if view.blob == blob]
         sources = {source.node: source.bytes for source in views[0].sources if source.bytes} if views else {}
         return {
             "blob": blob, "size": stored.info.size, "sha256": stored.info.sha256.hex(), "chunks": stored.info.chunks,
-            "sources": sources,
+            "sha256_checked": ref.sha256 is not None, "sources": sources,
         }
 
     async def _start(self, blob: BlobId, priority: Priority) -> Mapping[str, Any]:
@@ -120,7 +122,9 @@ class Getting:
     async def kept(self, blob: BlobId, ref: BlobRef, *, pin: bool) -> StoredBlob:
         """A blob that was fetched, as it is here now; NotFound when it is not what `ref` names."""
         driver = self._driver
-        if ref.sha256 not in (None, driver.store.blob(blob).info.sha256):
+        if ref.sha256 is not None and not (
+            driver.store.blob(blob).info.sha256 == ref.sha256 and await self.honest([blob])
+        ):
             raise NotFound(
                 f"a peer says that {blob} is {ref}, and it is not", hint="get the blob by the ID that `put` printed"
             )
@@ -241,6 +245,28 @@ class Getting:
             reports.expect_a_manifest()
             await asyncio.wait(first, timeout=PROGRESS_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
 
+    @asynccontextmanager
+    async def _saying(self, channel: Channel, what: str, stored: StoredBlob | None = None) -> AsyncIterator[None]:
+        """The client hears at times what takes so long: hashing all of a blob may take minutes."""
+        info = stored.info if stored is not None else None
+        news: dict[str, Any] = {
+            "event": "progress", "blob": info.blob if info else None, "size": info.size if info else None,
+            "chunks": info.chunks if info else None, "have": info.chunks if info else 0, "sources": 0,
+            "missing_nowhere": [], "store_full": False, "stalled": what,
+        }
+
+        async def say() -> None:
+            with suppress(ConnectionError):
+                while True:
+                    await asyncio.sleep(SILENCE_MAX)
+                    await channel.say(news)
+
+        saying = asyncio.ensure_future(say())
+        try:
+            yield
+        finally:
+            saying.cancel()
+
     async def _give_up(self, blob: BlobId) -> None:
         """Nobody waits any more. What is here of the blob stays, known to the core: it has its room in the store."""
         driver = self._driver
@@ -265,9 +291,13 @@ class Getting:
             return ref.blob
         driver = self._driver
         found = set(await driver.in_store(lambda: driver.store.find(prefix=ref.prefix or "", sha256=ref.sha256)))
+        if ref.sha256 is not None:
+            found = await self.honest(found)
         if not found:
             answer = await reported(driver, v.Resolved, lambda report: report.ref == ref, v.ResolveWanted(ref))
             found = {claim.blob for claim in answer.claims}
+            if ref.sha256 is not None:
+                found = await self.honest(found)
         if ref.sha256 is not None and (here := [blob for blob in found if self._is_here(blob)]):
             return min(here)  # others differ in their chunks only, or their manifests lie
         if len(found) > 1:
@@ -275,6 +305,15 @@ class Getting:
         if not found:
             raise NotFound(f"nobody in reach has a blob {ref}", hint="`edgecache peers` shows who is in reach")
         return found.pop()
+
+    async def honest(self, blobs: Collection[BlobId]) -> set[BlobId]:
+        """Without those whose SHA-256 is not what their manifests say, as far as they are here to be hashed."""
+        right = self._driver.store.whole_is_right
+        lying = [
+            blob for blob in blobs
+            if self._is_here(blob) and not await self._driver.in_store(right, blob, lane=Lane.WHOLE)
+        ]
+        return set(blobs).difference(lying)
 
     def _is_here(self, blob: BlobId) -> bool:
         """Whether all of it is here, and was verified."""

@@ -150,6 +150,8 @@ class Operations:
         ref = parse_blob_ref(str(request.get("blob", "")))
         store = self._driver.store
         found = await self._driver.in_store(lambda: store.find(prefix=ref.blob or ref.prefix or "", sha256=ref.sha256))
+        if ref.sha256 is not None:
+            found = sorted(await self._getting.honest(found))
         if len(found) > 1:
             raise several(ref, found)
         if not found:

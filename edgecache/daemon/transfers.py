@@ -8,7 +8,6 @@ import logging
 from collections import deque
 
 from edgecache.core import vocabulary as v
-from edgecache.daemon.ahead import HashAhead
 from edgecache.daemon.engine import Engine, Lane, restate
 from edgecache.daemon.grouping import SmallBlobs
 from edgecache.daemon.pacing import Pace
@@ -31,8 +30,8 @@ from edgecache.wire.manifest import is_whole
 
 log = logging.getLogger(__name__)
 
-VERIFY_AGAIN = 5.0
-"""Pause before the whole is verified again when the disk had no room for the result."""
+COMPLETE_AGAIN = 5.0
+"""Pause before it is tried again to complete a blob when the disk had no room for the record of it."""
 _ENDED = ("done", "failed", "stopped")
 """Phases of a fetch that is none any more."""
 
@@ -70,7 +69,6 @@ class Transfers:
         self.small = SmallBlobs(driver)
         self._fetching: dict[v.RequestId, asyncio.Task[None]] = {}
         self._storing: set[v.RequestId] = set()
-        self._ahead = HashAhead(driver)
 
     @property
     def under_way(self) -> bool:
@@ -182,7 +180,6 @@ class Transfers:
             self._storing.discard(effect.request)
             self._sources.pop(effect.request, None)
         driver.post(v.ChunkStored(effect.request, effect.blob, effect.index, size, elapsed))
-        self._ahead.stored(effect.blob, effect.index)
 
     async def _units(self, effect: v.FetchChunk, digest: Digest, size: int) -> bytes | bytearray | memoryview:
         links, pace = self._driver.links, self.pace
@@ -215,28 +212,28 @@ class Transfers:
                 task.add_done_callback(_seen)
         return data
 
-    def verify(self, effect: v.VerifyBlob) -> None:
-        """Effect VerifyBlob."""
-        self._driver.spawn(self._verified(effect.blob))
+    def complete(self, effect: v.CompleteBlob) -> None:
+        """Effect CompleteBlob."""
+        self._driver.spawn(self._completed(effect.blob))
 
-    async def _verified(self, blob: BlobId) -> None:
+    async def _completed(self, blob: BlobId) -> None:
         driver = self._driver
         try:
-            ok = await driver.in_store(driver.store.verify_whole, blob, lane=Lane.WHOLE)
+            await driver.in_store(driver.store.complete, blob, lane=Lane.WHOLE)
         except NotFound:
             restate(self._driver, blob)  # it was removed, or a sync that failed took a chunk of it
             return
         except StoreFull:
-            await asyncio.sleep(VERIFY_AGAIN)
-            driver.spawn(self._verified(blob))
+            await asyncio.sleep(COMPLETE_AGAIN)
+            driver.spawn(self._completed(blob))
             return
         except StoreError as error:
-            driver.warn(f"verify:{blob}", f"{blob} cannot be verified: {error}")
+            driver.warn(f"complete:{blob}", f"{blob} cannot be completed: {error}")
             if not isinstance(error, StoreCorrupt):
-                await asyncio.sleep(VERIFY_AGAIN)
+                await asyncio.sleep(COMPLETE_AGAIN)
             restate(self._driver, blob)
             return
-        driver.post(v.BlobVerified(blob, ok))
+        driver.post(v.BlobCompleted(blob))
 
     def evict(self, effect: v.EvictBlob) -> None:
         """Effect EvictBlob."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgecache.core import vocabulary as v
 from edgecache.model.content import BlobInfo
+from edgecache.model.errors import NotFound
 from edgecache.model.ids import BlobId, NodeId
 from edgecache.model.instant import Instant
 from edgecache.model.peer import Address, CloseReason, PeerInfo, SeenVia
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
     from edgecache.sim.mesh import VirtualMesh
 
 PING_BYTES = 40
-VERIFY_RATE = 400e6
-"""Bytes a second at which the digest of a whole blob is computed."""
-
 SPACE_STEP = 1024 * 1024
 """The core hears of the room on the disk when it has changed by so much."""
 
@@ -95,7 +94,7 @@ class Device:
             v.SetTimer: self._set_timer, v.ClearTimer: self._clear_timer, v.SignHead: self._sign_head,
             v.RememberPeers: self._remember,
             v.FetchManifest: self.fetches.start, v.FetchChunk: self.fetches.start, v.CancelFetch: self.fetches.cancel,
-            v.VerifyBlob: self._verify, v.EvictBlob: self._evict,
+            v.CompleteBlob: self._complete, v.EvictBlob: self._evict,
             v.ServeUnit: self.serving.serve, v.RefuseUnit: self.serving.refuse,
             v.StartBridge: self._start_bridge, v.StopBridge: self._stop_bridge, v.PaceLink: _noted,
             v.FetchFinished: self._finished, v.PutAdmitted: self._admitted,
@@ -329,13 +328,13 @@ class Device:
         if (wish := self.wishes.get(effect.blob)) is not None:
             wish.done_at, wish.failure = self.now, effect.failure
 
-    def _verify(self, effect: v.VerifyBlob) -> None:
-        held = self.disk.get(effect.blob)
-        self.later((held.info.size if held else 0) / VERIFY_RATE, self._verified, effect.blob)
+    def _complete(self, effect: v.CompleteBlob) -> None:
+        self.later(0.0, self._completed, effect.blob)
 
-    def _verified(self, blob: BlobId) -> None:
-        if self.disk.get(blob) is not None:
-            self.deliver(v.BlobVerified(blob, self.disk.verify_whole(blob)))
+    def _completed(self, blob: BlobId) -> None:
+        with suppress(NotFound):
+            self.disk.complete(blob)
+            self.deliver(v.BlobCompleted(blob))
 
     def _evict(self, effect: v.EvictBlob) -> None:
         self.disk.remove(effect.blob)

@@ -94,11 +94,12 @@ class VirtualDisk:
         self.written += size
         return size
 
-    def verify_whole(self, blob: BlobId) -> bool:
-        """Whether all chunks are here and right; then the blob is complete."""
+    def complete(self, blob: BlobId) -> None:
+        """All chunks are here; raises NotFound when they are not."""
         held = self._holding(blob)
-        held.complete = not held.have.missing(held.info.chunks) and not held.spoiled
-        return held.complete
+        if held.have.missing(held.info.chunks):
+            raise NotFound(f"chunks of {blob} are not here")
+        held.complete = True
 
     def remove(self, blob: BlobId) -> None:
         """Drop a blob; harmless when it is not here."""

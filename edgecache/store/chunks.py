@@ -11,20 +11,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from hashlib import sha256
 
 from edgecache.model.content import PAGE_CHUNKS
 from edgecache.model.errors import NotFound, StoreCorrupt, StoreError, StoreFull
 from edgecache.model.have import HaveSet
 from edgecache.store.files import Files, OpenFiles
-from edgecache.store.held import Held, RunningDigest, map_rows
+from edgecache.store.held import Held, map_rows
 from edgecache.store.index import Index
 from edgecache.store.layout import Layout
 from edgecache.store.pages import PageCache
 from edgecache.store.room import Room
 
 HASHED_AT_ONCE = 1024 * 1024
-"""Bytes that are read and hashed in one go for the digest of the whole, whole chunks. More: fewer waits for the
-interpreter's lock, but only a little."""
+"""Bytes that are read and hashed in one go for the digest of the whole. More: fewer waits for the interpreter's lock,
+but only a little."""
 
 
 class Chunks:
@@ -36,7 +37,6 @@ class Chunks:
         self.lock = threading.RLock()
         self._syncing = threading.Lock()
         """Taken before `lock`, never while it is held."""
-        self._hashing = threading.Lock()
         self._layout = layout
         self._files = files
         self._index = index
@@ -110,48 +110,51 @@ class Chunks:
         held.verified = held.verified.with_index(index)
         return data[offset:end]
 
-    def hash_ahead(self, held: Held) -> None:
-        """Go on with the digest of the whole as far as chunks are here without a gap. StoreError: one is unreadable."""
-        with self._hashing:
-            self._hash_on(held)
-
     def whole_is_right(self, held: Held) -> bool:
-        """Whether all chunks in their order, as they are on the disk, have the digest that the manifest gives.
+        """Whether the chunks in their order have the digest that the manifest gives; read and hashed only once, as the
+        manifest alone decides it.
 
         When they have not, each is checked: StoreCorrupt, and chunks forgotten, if the disk is to blame. NotFound when
         one is not here any more.
         """
-        with self._hashing:
-            for anew in (False, True):  # what was hashed ahead may have been replaced since
-                if anew:
-                    held.running = None
-                with suppress(StoreCorrupt):
-                    digest = self._hash_on(held)
-                    if digest is None:
-                        raise NotFound(f"a chunk of {held.info.blob} was lost")
-                    if digest == held.info.sha256:
-                        return True
-        self.check_each(held)
-        return False
+        if held.whole is None:
+            try:
+                right = self._digest(held) == held.info.sha256
+                if not right:
+                    self.check_each(held)
+                    right = self._digest(held) == held.info.sha256
+            except StoreCorrupt as error:
+                if held.gone:
+                    raise NotFound(f"{held.info.blob} was removed") from error
+                raise
+            held.whole = right
+        return held.whole
 
-    def _hash_on(self, held: Held) -> bytes | None:
-        """The digest of the whole; None while chunks are missing."""
-        running, info = held.running or RunningDigest(), held.info
-        held.running = running
-        if info.size:
-            with self._open.use(self._layout.data(info.blob)) as descriptor:
-                while chunks := min(held.shown.have.run_from(running.chunks), HASHED_AT_ONCE // info.chunk_size):
-                    begin = info.offset(running.chunks)
-                    size = min(info.offset(chunks), info.size - begin)
-                    running.add(self._files.glance_at(descriptor, size, begin), chunks)
-        return running.sha256.digest() if running.chunks == info.chunks else None
+    def _digest(self, held: Held) -> bytes:
+        digest, at, end = sha256(), 0, held.info.size
+        if end:
+            with self._open.use(self._layout.data(held.info.blob)) as descriptor:
+                while data := self._files.glance_at(descriptor, min(HASHED_AT_ONCE, end - at), at):
+                    digest.update(data)
+                    at += len(data)
+        return digest.digest()
+
+    def check_unseen(self, held: Held) -> None:
+        """Hash the chunks that this process has not hashed, all if the file was cut short or removed. StoreCorrupt, and
+        they are forgotten: some have changed."""
+        if self._files.size(self._layout.data(held.info.blob)) < held.info.size:
+            self.check_each(held)
+        self._check(held, held.shown.have - held.own - held.verified)
 
     def check_each(self, held: Held) -> None:
         """Read and hash every chunk that is here; StoreCorrupt when some have changed, and those forgotten."""
         with self.lock:
             held.verified = held.own = HaveSet()
+        self._check(held, held.shown.have)
+
+    def _check(self, held: Held, chunks: HaveSet) -> None:
         failure: StoreCorrupt | None = None
-        for index in held.shown.have:
+        for index in chunks:
             try:
                 self.read(held, index, 0, held.info.chunk_bytes(index))
             except StoreCorrupt as error:
@@ -226,7 +229,6 @@ class Chunks:
             held.syncing = [index for index in held.syncing if index in have]
             held.verified -= gone
             held.own -= gone
-            held.running = None
             with suppress(StoreError):  # whoever reads finds out again
                 self._index.demote(held.info.blob, map_rows(held.info.blob, _durable(held), range(held.info.pages)))
 

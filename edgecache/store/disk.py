@@ -9,7 +9,7 @@ What is acknowledged, and what stands behind it:
 
     put_chunk      the bytes are written; after a kill, recovery hashes what the map does not name
     flush          bytes synced, then the name of the file, then the map, with the blob's row and pages before it
-    verify_whole   bytes and name synced, then a durable `complete`, with the blob's row and pages before it
+    complete       bytes and name synced, then a durable `complete`, with the blob's row and pages before it
     commit         draft synced, renamed, name synced, then a durable row; a file without a row goes at the next start
     small.keep     files and names synced at once, then durable rows; likewise
     remove         a durable deletion, then the file goes
@@ -213,36 +213,33 @@ class DiskStore(Remembered):
             blobs = list(self._held.values())
         self._chunks.sync(blobs)
 
-    def hash_ahead(self, blob: BlobId) -> None:
-        """Go on with the digest of the whole as far as chunks are here without a gap: less is left to verify_whole."""
-        held = self._get(blob)
-        if not held.shown.complete:
-            self._chunks.hash_ahead(held)
+    def complete(self, blob: BlobId) -> None:
+        """All chunks are here: durably so when this returns. NotFound while some are missing.
 
-    def verify_whole(self, blob: BlobId) -> bool:
-        """Digest of the whole; True makes the blob complete, durably. NotFound while chunks are missing.
-
-        False when every chunk is right and the whole is not: the manifest lies. StoreCorrupt when the disk does.
+        Chunks from before the last start are hashed again: StoreCorrupt, and they are forgotten, if they have changed.
         """
         held = self._get(blob)
-        if held.shown.complete:
-            return True
-        _require_all(held)
-        if not self._chunks.whole_is_right(held):
-            return False
-        while True:
+        while not held.shown.complete:
+            _require_all(held)
+            self._chunks.check_unseen(held)
             self._chunks.sync_data(held)
             with self._lock:
                 held = self._get(blob)
                 _require_all(held)
-                if held.unsynced:
-                    continue
-                self._index.set_complete(blob)
-                held.unmapped.clear()
-                held.verified = held.shown.have
-                held.change(complete=True)
-                held.running = None
-                return True
+                if not held.unsynced:
+                    self._index.set_complete(blob)
+                    held.unmapped.clear()
+                    held.change(complete=True)
+
+    def whole_is_right(self, blob: BlobId) -> bool:
+        """Whether the SHA-256 of the whole is what the manifest says; hashed at the first question.
+
+        False when every chunk is right and the whole is not: the manifest lies. StoreCorrupt when the disk does,
+        NotFound while chunks are missing.
+        """
+        held = self._get(blob)
+        _require_all(held)
+        return self._chunks.whole_is_right(held)
 
     def read(self, blob: BlobId, index: int, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes of a chunk, which is hashed at its first read; StoreCorrupt, and it is forgotten, if it has changed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,26 +19,10 @@ NAME_CHARACTERS_MAX = 128
 _PAGE_MASK = (1 << PAGE_CHUNKS) - 1
 
 
-class RunningDigest:
-    """SHA-256 over the chunks of a blob from the first on; belongs to who hashes, and is begun anew when chunks go."""
-
-    __slots__ = ("chunks", "sha256")
-
-    def __init__(self) -> None:
-        self.sha256 = hashlib.sha256()
-        self.chunks = 0
-        """So many are in it."""
-
-    def add(self, data: bytes | memoryview, chunks: int) -> None:
-        """The next `chunks` chunks."""
-        self.sha256.update(data)
-        self.chunks += chunks
-
-
 class Held:
     """A blob. `shown` is replaced as a whole, so a reader needs no lock; all else belongs to the store's lock."""
 
-    __slots__ = ("fresh", "gone", "named", "own", "root", "running", "shown", "syncing", "unmapped", "verified")
+    __slots__ = ("fresh", "gone", "named", "own", "root", "shown", "syncing", "unmapped", "verified", "whole")
 
     def __init__(self, shown: StoredBlob, root: bytes, *, named: bool = False) -> None:
         self.shown = shown
@@ -48,8 +31,8 @@ class Held:
         """Chunks whose bytes were read back from the disk and hashed by this process."""
         self.own = HaveSet()
         """Chunks that this process hashed as it wrote them, while none of them had to be read back from the disk."""
-        self.running: RunningDigest | None = None
-        """The digest of the whole, as far as chunks were here without a gap."""
+        self.whole: bool | None = None
+        """Whether the digest of the whole is what the manifest says, which no chunk tells; None until it was asked."""
         self.fresh: list[int] = []
         """Chunks that are written and not synced."""
         self.syncing: list[int] = []
@@ -86,6 +69,7 @@ class Held:
         self.shown = shown
         self.verified = HaveSet()
         self.own = shown.have
+        self.whole = True
         self.fresh, self.syncing = [], []
         self.unmapped.clear()
         self.named = True

@@ -40,7 +40,7 @@ class ChunkStoreConformance:
         assert store.blobs() == []
         assert store.find(prefix="b") == []
         assert store.usage().used == 0
-        for ask in (store.blob, store.root, store.remove, store.verify_whole):
+        for ask in (store.blob, store.root, store.remove, store.complete, store.whole_is_right):
             with pytest.raises(NotFound):
                 ask(sample.blob)
         with pytest.raises(NotFound):
@@ -139,28 +139,39 @@ class ChunkStoreConformance:
 
     # ---- the whole
 
-    def test_the_whole_is_verified_after_the_last_chunk(self, store: ChunkStore, sample: Sample) -> None:
+    def test_a_blob_is_complete_after_the_last_chunk(self, store: ChunkStore, sample: Sample) -> None:
         sample.fetch(store, [0, 1, 2])
         with pytest.raises(NotFound):
-            store.verify_whole(sample.blob)
+            store.complete(sample.blob)
         assert not store.blob(sample.blob).complete
         store.put_chunk(sample.blob, 3, sample.chunk(3))
         assert not store.blob(sample.blob).complete
-        assert store.verify_whole(sample.blob)
-        assert store.verify_whole(sample.blob)
+        store.complete(sample.blob)
+        store.complete(sample.blob)
         assert store.blob(sample.blob).complete
         assert sample.read_all(store) == sample.content
 
-    def test_a_manifest_that_lies_about_the_whole_is_caught(self, store: ChunkStore, sample: Sample) -> None:
+    def test_a_manifest_that_lies_about_the_whole_is_found_out(self, store: ChunkStore, sample: Sample) -> None:
         root = encode_root(ManifestRoot(ODD, sha256(b"else"), tuple(map(sha256, sample.pages))))
         blob = blob_id_from_root(root)
         store.begin(blob, root, pin=False)
         store.put_page(blob, 0, sample.pages[0])
         for index, data in enumerate(sample.chunks()):
             store.put_chunk(blob, index, data)
-        assert not store.verify_whole(blob)
-        assert not store.blob(blob).complete
+        store.complete(blob)
+        assert store.blob(blob).complete, "every chunk is what its id stands for"
+        assert not store.whole_is_right(blob)
+        assert not store.whole_is_right(blob)
         assert store.remove(blob) == ODD
+
+    def test_the_whole_is_right_when_the_manifest_does_not_lie(self, store: ChunkStore, sample: Sample) -> None:
+        sample.fetch(store, [0, 1, 2])
+        with pytest.raises(NotFound):
+            store.whole_is_right(sample.blob)
+        store.put_chunk(sample.blob, 3, sample.chunk(3))
+        assert store.whole_is_right(sample.blob), "it need not be complete"
+        store.complete(sample.blob)
+        assert store.whole_is_right(sample.blob)
 
     # ---- drafts
 
@@ -182,7 +193,7 @@ class ChunkStoreConformance:
         assert store.root(sample.blob) == sample.root
         assert [store.page(sample.blob, i) for i in range(sample.info.pages)] == sample.pages
         assert sample.read_all(store) == sample.content
-        assert store.verify_whole(sample.blob)
+        store.complete(sample.blob)
         assert store.usage().used == size
 
     def test_an_aborted_draft_leaves_nothing(self, store: ChunkStore, sample: Sample) -> None:
@@ -358,7 +369,7 @@ class ChunkStoreConformance:
             readers = [pool.submit(read, sample) for sample in samples * 2]
             pool.submit(write).result(60)
             assert [reader.result(60) for reader in readers] == [12] * 4
-        assert all(store.verify_whole(sample.blob) for sample in samples)
+        assert all(store.whole_is_right(sample.blob) for sample in samples)
 
     def test_a_reader_of_a_removed_blob_ends_with_not_found(self, store: ChunkStore, sample: Sample) -> None:
         def read(blob: BlobId) -> bool:

@@ -201,7 +201,7 @@ def sample(seed: int, size: int) -> bytes:
 
 
 def sha256(data: bytes) -> str:
-    """As `get` reports it."""
+    """As `ls` reports it."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -179,7 +179,7 @@ class Books(RuleBasedStateMachine):
         if not missing:
             del self.missing[info.blob], self.asked[info.blob]
             self.kept.add(info.blob)
-            self.hear(v.BlobVerified(info.blob, ok=True))
+            self.hear(v.BlobCompleted(info.blob))
 
     @rule(info=infos)
     def give_up(self, info: BlobInfo) -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from edgecache.core.serving import Serving, ServingConfig
 from edgecache.core.swarm import SwarmConfig
 from edgecache.core.vocabulary import (
+    BlobCompleted,
     BlobGone,
-    BlobVerified,
     CancelFetch,
     ChunkProgress,
     FetchChunk,
@@ -62,7 +62,7 @@ class Chaos:
         self.moves = [
             self.link, self.link, self.unlink, self.have, self.have, self.have, self.want, self.unwant, self.claims,
             self.store, self.store, self.store, self.store, self.store, self.fail, self.progress, self.manifest,
-            self.manifest, self.room, self.room, self.timer, self.timer, self.held, self.gone, self.verified,
+            self.manifest, self.room, self.room, self.timer, self.timer, self.held, self.gone, self.completed,
         ]
 
     def step(self) -> None:
@@ -151,9 +151,9 @@ class Chaos:
         if self.rng.random() < 0.3:
             self.desk.give(BlobGone(self.rng.choice(INFOS).blob))
 
-    def verified(self) -> None:
+    def completed(self) -> None:
         if self.rng.random() < 0.3:
-            self.desk.give(BlobVerified(self.rng.choice(INFOS).blob, ok=self.rng.random() < 0.5))
+            self.desk.give(BlobCompleted(self.rng.choice(INFOS).blob))
 
 
 @settings(max_examples=40)

@@ -40,14 +40,18 @@ def test_the_capacity_is_not_crossed() -> None:
         disk.put_chunk(INFO.blob, 1)
 
 
-def test_a_blob_is_complete_when_all_of_it_is_here_and_right() -> None:
+def test_a_blob_is_complete_when_all_of_it_is_here() -> None:
     disk = VirtualDisk(10 * CHUNK_BYTES)
     disk.begin(INFO)
     for index in range(3):
         disk.put_chunk(INFO.blob, index)
-    assert not disk.verify_whole(INFO.blob)
-    disk.put_chunk(INFO.blob, 3, genuine=False)
-    assert not disk.verify_whole(INFO.blob)
+    with pytest.raises(NotFound):
+        disk.complete(INFO.blob)
+    disk.put_chunk(INFO.blob, 3)
+    disk.complete(INFO.blob)
+    held = disk.get(INFO.blob)
+    assert held is not None
+    assert held.complete
     disk.remove(INFO.blob)
     assert disk.put(INFO, pinned=True).complete
 

@@ -9,7 +9,7 @@ readers and askers lease it for a while, so that nobody loses what is just being
 The books are kept as the store keeps them: a blob that is here in part takes the room of the whole until it goes, and
 what the store says of the disk has that taken off already.
 
-    absent --room granted--> arriving --verified--> kept --planned--> leaving --BlobGone--> absent
+    absent --room granted--> arriving --completed--> kept --planned--> leaving --BlobGone--> absent
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from edgecache.core.retention.policy import plan_eviction
 from edgecache.core.retention.s3fifo import S3Fifo
 from edgecache.core.retention.wording import no_room, show_bytes
 from edgecache.core.vocabulary import (
+    BlobCompleted,
     BlobGone,
     BlobHeld,
     BlobPinned,
     BlobRead,
-    BlobVerified,
     ChunkFailed,
     ChunkStored,
     Event,
@@ -94,7 +94,7 @@ class Retention:
 
     name = MachineName.RETENTION
     hears = (
-        BlobHeld, BlobPinned, BlobGone, BlobRead, BlobVerified, ChunkStored, ChunkFailed, ManifestFailed, FetchWanted,
+        BlobHeld, BlobPinned, BlobGone, BlobRead, BlobCompleted, ChunkStored, ChunkFailed, ManifestFailed, FetchWanted,
         FetchUnwanted, PutWanted, PutEnded, RoomWanted, StoreSpace, UnitAsked,
     )  # fmt: skip
     hears_messages = ()
@@ -116,7 +116,7 @@ class Retention:
         self._no_relief_before: Instant = _LONG_AGO
         self._handlers = {
             BlobHeld: self._blob_held, BlobPinned: self._blob_pinned, BlobGone: self._blob_gone,
-            BlobRead: self._blob_read, BlobVerified: self._verified, ChunkStored: self._chunk_stored,
+            BlobRead: self._blob_read, BlobCompleted: self._completed, ChunkStored: self._chunk_stored,
             ChunkFailed: self._write_failed, ManifestFailed: self._write_failed, FetchWanted: self._fetch_wanted,
             FetchUnwanted: self._fetch_unwanted, PutWanted: self._put_wanted, PutEnded: self._put_ended,
             RoomWanted: self._room_wanted, StoreSpace: self._space, UnitAsked: self._unit_asked,
@@ -188,9 +188,9 @@ class Retention:
     def _fetch_unwanted(self, event: FetchUnwanted, now: Instant, out: Outbox) -> None:
         self._fetch_ended(event.blob, now, out)
 
-    def _verified(self, event: BlobVerified, now: Instant, out: Outbox) -> None:
+    def _completed(self, event: BlobCompleted, now: Instant, out: Outbox) -> None:
         if (blob := self._blobs.get(event.blob)) is not None:
-            blob.complete = event.ok
+            blob.complete = True
             self._fetch_ended(event.blob, now, out)
 
     def _fetch_ended(self, name: BlobId, now: Instant, out: Outbox) -> None:

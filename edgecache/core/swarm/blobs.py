@@ -26,7 +26,7 @@ NEVER: Instant = float("inf")
 class Phase(Enum):
     """Where a fetch stands.
 
-    SEEKING -root-> ROOM -granted-> FETCHING -last chunk-> VERIFYING -ok-> (finished)
+    SEEKING -root-> ROOM -granted-> FETCHING -last chunk-> COMPLETING -> (finished)
                       ^                | store full
                       '-- later --- PAUSED
     """
@@ -35,7 +35,7 @@ class Phase(Enum):
     ROOM = "waiting for room"
     FETCHING = "fetching"
     PAUSED = "store full"
-    VERIFYING = "verifying"
+    COMPLETING = "completing"
 
 
 @dataclass(slots=True, eq=False)
@@ -184,7 +184,7 @@ class Blob:
     @property
     def wants(self) -> bool:
         """Whether we want chunks of it from others."""
-        return self.fetch is not None and self.fetch.phase is not Phase.VERIFYING
+        return self.fetch is not None and self.fetch.phase is not Phase.COMPLETING
 
     def missing_bytes(self) -> int:
         """Bytes of the chunks that are not here; 0 while the size is unknown."""

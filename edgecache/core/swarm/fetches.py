@@ -14,7 +14,7 @@ from edgecache.core.swarm.scoring import Goodput
 from edgecache.core.swarm.seeking import Seeking
 from edgecache.core.swarm.standing import Ended
 from edgecache.core.swarm.talk import Talk
-from edgecache.core.vocabulary import BlobVerified, FetchFinished, MachineName, Outbox, TimerKey, VerifyBlob
+from edgecache.core.vocabulary import BlobCompleted, CompleteBlob, FetchFinished, MachineName, Outbox, TimerKey
 from edgecache.model.content import BlobInfo
 from edgecache.model.ids import BlobId
 from edgecache.model.instant import Instant
@@ -115,20 +115,20 @@ class Fetches:
             self._end(blob, "stopped", "nobody waits for it any more", now, out)
 
     def proceed(self, blob: Blob, now: Instant, out: Outbox) -> None:
-        """Once the size is known: check the whole if all is here, else see that there is room for the rest."""
+        """Once the size is known: complete it if all is here, else see that there is room for the rest."""
         fetch = blob.fetch
-        if fetch is None or fetch.picker is None or fetch.phase is Phase.VERIFYING:
+        if fetch is None or fetch.picker is None or fetch.phase is Phase.COMPLETING:
             return
         if fetch.picker.missing:
             if fetch.phase in (Phase.SEEKING, Phase.PAUSED):
                 self._manifests.want_room(blob, out)
             return
         self._withdraw(blob, now, out)
-        fetch.phase = Phase.VERIFYING
+        fetch.phase = Phase.COMPLETING
         fetch.progressed = now
         self._talk.hush(blob, out)
         self._state.touch(blob.blob)
-        out.effect(VerifyBlob(blob.blob))
+        out.effect(CompleteBlob(blob.blob))
 
     def revised(self, blob: Blob, info: BlobInfo, now: Instant, out: Outbox) -> None:
         """The store holds other chunks of it than we thought: count again, and fetch what is missing."""
@@ -136,7 +136,7 @@ class Fetches:
         self._chunks.give_up(blob, now, out)
         self._manifests.cancel(blob, out)
         self._manifests.known(blob, info)
-        if blob.fetch.phase is Phase.VERIFYING:
+        if blob.fetch.phase is Phase.COMPLETING:
             blob.fetch.phase = Phase.SEEKING
             self._seeking.begin(blob, now, out)
         self.proceed(blob, now, out)
@@ -181,19 +181,15 @@ class Fetches:
         else:
             self.proceed(blob, now, out)
 
-    def verified(self, event: BlobVerified, now: Instant, out: Outbox) -> None:
-        """The digest of the whole was checked; of no interest when the blob was dropped meanwhile."""
+    def completed(self, event: BlobCompleted, now: Instant, out: Outbox) -> None:
+        """All of it is here, durably; of no interest when the blob was dropped meanwhile."""
         blob = self._state.blobs.get(event.blob)
         if blob is None or blob.info is None or blob.have.bit_count() < blob.info.chunks:
             return
-        if event.ok:
-            blob.complete = True
-            announce(blob, self._state.config.announce_steps, out, at_once=True)
-        if blob.fetch is not None and blob.fetch.phase is Phase.VERIFYING:
-            failure = "" if event.ok else (
-                "every chunk is what the manifest says, but the whole is not: whoever made this blob made it wrongly"
-            )
-            self.finish(blob, failure, now, out)
+        blob.complete = True
+        announce(blob, self._state.config.announce_steps, out, at_once=True)
+        if blob.fetch is not None and blob.fetch.phase is Phase.COMPLETING:
+            self.finish(blob, "", now, out)
 
     def finish(self, blob: Blob, failure: str, now: Instant, out: Outbox, *, full: bool = False) -> None:
         """It is here, or it cannot be."""
@@ -213,8 +209,8 @@ class Fetches:
         self._state.wasted += blob.fetch.wasted
         self.explained.append(explain(blob, self._state, Ended(failure), now, phase))
         self.ended.append(view(blob, self._state, phase))
-        verifying = blob.fetch.phase is Phase.VERIFYING
-        if not verifying:
+        completing = blob.fetch.phase is Phase.COMPLETING
+        if not completing:
             self._withdraw(blob, now, out)
         for neighbour in blob.neighbours.values():
             blob.learn(neighbour, 0)
@@ -222,7 +218,7 @@ class Fetches:
         blob.fetch = None
         del self._state.fetching[blob.blob]
         self._state.roomier = True
-        if not verifying:
+        if not completing:
             self._talk.hush(blob, out)
         self._seeking.unbusy(now, out, at_once=not self._state.fetching)
         if not blob.have and not blob.complete:

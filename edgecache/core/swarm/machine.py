@@ -33,9 +33,9 @@ from edgecache.core.swarm.standing import Moving, Standing
 from edgecache.core.swarm.talk import Talk
 from edgecache.core.swarm.watchdog import WATCH, Watchdog
 from edgecache.core.vocabulary import (
+    BlobCompleted,
     BlobGone,
     BlobHeld,
-    BlobVerified,
     ChunkFailed,
     ChunkProgress,
     ChunkReceived,
@@ -82,7 +82,7 @@ class Swarm:
     name = MachineName.SWARM
     hears = (
         LinkUp, LinkDown, RttMeasured, LinkUnavailable, ProvidersFound, RoomGranted, RoomRefused, FetchWanted,
-        FetchUnwanted, BlobHeld, BlobGone, BlobVerified, ManifestStored, ManifestFailed, ChunkProgress, ChunkStored,
+        FetchUnwanted, BlobHeld, BlobGone, BlobCompleted, ManifestStored, ManifestFailed, ChunkProgress, ChunkStored,
         ChunkFailed, QuietChanged, UnitAsked, WholeReceived,
     )
     hears_messages = (Have,)
@@ -176,8 +176,8 @@ class Swarm:
                 self._fetches.granted(event.blob)
             case RoomRefused():
                 self._fetches.refused(event.blob, event.why, now, out)
-            case BlobVerified():
-                self._fetches.verified(event, now, out)
+            case BlobCompleted():
+                self._fetches.completed(event, now, out)
             case BlobHeld():
                 self._held(event, now, out)
             case WholeReceived():

@@ -60,7 +60,7 @@ def report(blob: Blob, out: Outbox) -> None:
 def announce(blob: Blob, steps: int, out: Outbox, *, at_once: bool = False) -> None:
     """Tell the directory what we hold, when that changed enough or `at_once`.
 
-    A blob whose whole was not verified is not claimed whole: it stays one chunk short until then.
+    A blob that is not complete yet is not claimed whole: it stays one chunk short until then.
     """
     if blob.info is None:
         return

@@ -113,13 +113,13 @@ class StoreFull:
 
 
 @dataclass(frozen=True, slots=True)
-class Verifying:
-    """All chunks are here, and the digest of the whole is being checked."""
+class Completing:
+    """All chunks are here and verified, and the last of them are being made durable."""
 
-    kind: ClassVar[str] = "verifying"
+    kind: ClassVar[str] = "completing"
 
     def __str__(self) -> str:
-        return "verifying the whole"
+        return "all of it is here and is being made durable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +146,5 @@ class Ended:
 
 
 Standing: TypeAlias = (
-    Seeking | NoProvider | NoLink | MissingEverywhere | WaitingFor | Throttled | StoreFull | Verifying | Moving | Ended
+    Seeking | NoProvider | NoLink | MissingEverywhere | WaitingFor | Throttled | StoreFull | Completing | Moving | Ended
 )

@@ -13,6 +13,7 @@ from edgecache.core.swarm.blobs import Blob, Fetch, Phase, SwarmState
 from edgecache.core.swarm.picker import Picker, bit_indexes
 from edgecache.core.swarm.scoring import Neighbour
 from edgecache.core.swarm.standing import (
+    Completing,
     Limit,
     MissingEverywhere,
     Moving,
@@ -22,7 +23,6 @@ from edgecache.core.swarm.standing import (
     Standing,
     StoreFull,
     Throttled,
-    Verifying,
     WaitingFor,
 )
 from edgecache.core.vocabulary import MachineName, Outbox, TimerKey, Warned
@@ -72,8 +72,8 @@ class Watchdog:
         """Where a fetch stands, and why."""
         fetch = blob.fetch
         assert fetch is not None
-        if fetch.phase is Phase.VERIFYING:
-            return Verifying()
+        if fetch.phase is Phase.COMPLETING:
+            return Completing()
         if fetch.phase in (Phase.PAUSED, Phase.ROOM):
             return StoreFull(fetch.why, max(fetch.resume_at - now, 0.0))
         if fetch.picker is None:

@@ -14,6 +14,7 @@ from edgecache.core.vocabulary.effects import (
     CancelFetch,
     ClearTimer,
     CloseLink,
+    CompleteBlob,
     Dial,
     Effect,
     EvictBlob,
@@ -36,15 +37,14 @@ from edgecache.core.vocabulary.effects import (
     SignHead,
     StartBridge,
     StopBridge,
-    VerifyBlob,
     Warned,
 )
 from edgecache.core.vocabulary.events import (
+    BlobCompleted,
     BlobGone,
     BlobHeld,
     BlobPinned,
     BlobRead,
-    BlobVerified,
     BridgeFenced,
     BrokerChanged,
     ChunkFailed,
@@ -116,11 +116,11 @@ from edgecache.core.vocabulary.notices import (
 )
 
 __all__ = [
+    "BlobCompleted",
     "BlobGone",
     "BlobHeld",
     "BlobPinned",
     "BlobRead",
-    "BlobVerified",
     "BridgeFenced",
     "BrokerChanged",
     "CancelFetch",
@@ -130,6 +130,7 @@ __all__ = [
     "ChunkStored",
     "ClearTimer",
     "CloseLink",
+    "CompleteBlob",
     "Dial",
     "DialFailed",
     "Effect",
@@ -207,7 +208,6 @@ __all__ = [
     "UnitServed",
     "UnitWithdrawn",
     "UploadPaced",
-    "VerifyBlob",
     "Warned",
     "WholeReceived",
 ]

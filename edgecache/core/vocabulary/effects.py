@@ -114,8 +114,8 @@ class CancelFetch:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyBlob:
-    """All chunks are here: check the digest of the whole; answered by BlobVerified."""
+class CompleteBlob:
+    """All chunks are here, each verified: make that durable; answered by BlobCompleted."""
 
     blob: BlobId
 
@@ -239,5 +239,5 @@ Report: TypeAlias = FetchProgressed | FetchFinished | Resolved | PutAdmitted | M
 
 Effect: TypeAlias = (
     Dial | CloseLink | Probe | Send | SetTimer | ClearTimer | SignHead | RememberPeers | FetchManifest | FetchChunk
-    | CancelFetch | VerifyBlob | ServeUnit | RefuseUnit | PaceLink | EvictBlob | StartBridge | StopBridge | Report
+    | CancelFetch | CompleteBlob | ServeUnit | RefuseUnit | PaceLink | EvictBlob | StartBridge | StopBridge | Report
 )

@@ -173,7 +173,7 @@ class BlobHeld:
     """Manifest pages that are here and verified."""
     pinned: bool
     complete: bool
-    """All chunks are here and the digest of the whole was verified."""
+    """All chunks are here, durably."""
     wanted: bool = False
     """A fetch of it was under way when the agent last stopped: go on."""
     priority: Priority = Priority.NORMAL
@@ -276,11 +276,10 @@ class ChunkFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class BlobVerified:
-    """The digest of the whole was checked after the last chunk."""
+class BlobCompleted:
+    """All of a blob is here, durably."""
 
     blob: BlobId
-    ok: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +392,7 @@ Event: TypeAlias = (
     Started | TimerFired | PeerSighted | OwnAddressesChanged | LinkOpened | LinkClosed | DialFailed | LinkProbed
     | ProbeFailed | Misbehaved | MessageReceived | OwnEntriesChanged | HeadSigned | FetchWanted | FetchUnwanted
     | ResolveWanted | ShutdownWanted | BlobHeld | BlobPinned | BlobGone | BlobRead | ManifestStored | WholeReceived
-    | ManifestFailed | ChunkProgress | ChunkStored | ChunkFailed | BlobVerified | UnitAsked | UnitWithdrawn
+    | ManifestFailed | ChunkProgress | ChunkStored | ChunkFailed | BlobCompleted | UnitAsked | UnitWithdrawn
     | UnitServed | QuietChanged | LinksMeasured | PutWanted | PutEnded | StoreSpace | RoomRefused | BrokerChanged
     | BridgeFenced
 )

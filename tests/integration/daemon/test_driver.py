@@ -188,6 +188,10 @@ def test_a_dial_that_fails_is_told_and_backed_off(tmp_path: Path) -> None:
 def test_a_stop_does_not_wait_for_what_hangs(tmp_path: Path, hung: str) -> None:
     async def work() -> float:
         go_on = threading.Event()
+
+        def held_up(blob: BlobId | None = None) -> None:
+            go_on.wait(20.0)
+
         one = InProcess(tmp_path, OnePeer(None), 1 << 20)
         one.begin()
         if hung == "links":
@@ -203,14 +207,10 @@ def test_a_stop_does_not_wait_for_what_hangs(tmp_path: Path, hung: str) -> None:
 
             one.driver.spawn(stubborn())
         elif hung == "a thread that hashes":
-            one.store.verify_whole = lambda blob: go_on.wait(20.0)  # type: ignore[method-assign]
-            one.driver.transfers.verify(v.VerifyBlob(BLOB))
+            one.store.complete = held_up  # type: ignore[method-assign]
+            one.driver.transfers.complete(v.CompleteBlob(BLOB))
         elif hung == "a thread that syncs":
-
-            def stuck() -> None:
-                go_on.wait(20.0)
-
-            one.store.flush = stuck  # type: ignore[method-assign]
+            one.store.flush = held_up  # type: ignore[method-assign]
             one.driver.spawn(one.driver.in_store(one.store.flush))
         await asyncio.sleep(0.05)
         began = time.monotonic()

@@ -108,24 +108,25 @@ def test_a_chunk_that_has_changed_is_forgotten_and_can_be_had_again(
     assert store.blob(sample.blob).have == HaveSet.of([0, 2, 3])
     assert not store.blob(sample.blob).complete
     store.put_chunk(sample.blob, 1, sample.chunk(1))
-    assert store.verify_whole(sample.blob)
+    store.complete(sample.blob)
     assert sample.read_all(store) == sample.content
     assert store.usage().used == ODD
 
 
-def test_rot_found_while_the_whole_is_verified_is_blamed_on_the_disk(
+def test_rot_of_what_was_there_before_the_start_is_found_before_the_blob_is_complete(
     opened: Opener, tmp_path: Path, sample: Sample
 ) -> None:
     store = opened()
     sample.fetch(store)
-    store.flush()
+    store.close()
+    store = opened()
     for index in (0, 2):
         flip(tmp_path / f"store/blobs/{sample.blob}.data", index * CHUNK_BYTES)
     with pytest.raises(StoreCorrupt):
-        store.verify_whole(sample.blob)
+        store.complete(sample.blob)
     assert store.blob(sample.blob).have == HaveSet.of([1, 3])
     sample.fetch(store, [0, 2])
-    assert store.verify_whole(sample.blob)
+    store.complete(sample.blob)
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, 2 * CHUNK_BYTES + 5, ODD - 1])
@@ -144,7 +145,7 @@ def test_a_file_cut_short_costs_what_was_behind_the_cut(
         store.close()
     store = opened()
     sample.fetch(store)
-    assert store.verify_whole(sample.blob)
+    store.complete(sample.blob)
 
 
 def test_a_file_that_somebody_removed_costs_the_chunks(opened: Opener, tmp_path: Path) -> None:
@@ -160,14 +161,14 @@ def test_a_file_that_somebody_removed_costs_the_chunks(opened: Opener, tmp_path:
         with pytest.raises(StoreCorrupt):
             store.read(sample.blob, 0)
     with pytest.raises(StoreCorrupt):
-        store.verify_whole(samples[2].blob)
+        store.complete(samples[2].blob)
     assert not store.blob(samples[2].blob).have
     store.close()
     store = opened()
     for sample in samples:
         assert not store.blob(sample.blob).have
         sample.fetch(store)
-        assert store.verify_whole(sample.blob)
+        store.complete(sample.blob)
 
 
 # ---- failing operations
@@ -186,7 +187,7 @@ def test_a_failed_sync_loses_the_chunks_that_it_was_for(opened: Opener, files: F
     files.failing.clear()
     store.flush()
     sample.fetch(store)
-    assert store.verify_whole(sample.blob)
+    store.complete(sample.blob)
     assert sample.read_all(store) == sample.content
 
 
@@ -342,7 +343,7 @@ def test_a_full_disk_is_survived(opened: Opener, small_disk: Path, sample: Sampl
 
     filler.unlink()
     coming.fetch(store)
-    assert store.verify_whole(coming.blob)
+    store.complete(coming.blob)
     store.set_pinned(sample.blob, True)
     store.close()
     store = opened(root)

@@ -174,20 +174,37 @@ def test_what_comes_from_the_disk_is_hashed(
     assert store.blob(sample.blob).have == HaveSet.of([0, 2, 4, 5])
 
 
-# ---- the whole, hashed ahead
+# ---- completing, and the digest of the whole
 
 
-def test_what_was_hashed_ahead_is_not_read_again(opened: Opener, files: WatchedFiles, sample: Sample) -> None:
+def test_what_this_process_has_written_is_not_read_again(opened: Opener, files: WatchedFiles, sample: Sample) -> None:
     store = opened(files=files)
-    sample.fetch(store, [0, 1, 3, 4, 5])
-    store.hash_ahead(sample.blob)
-    assert files.read == 2 * CHUNK_BYTES
-    store.put_chunk(sample.blob, 2, sample.chunk(2))
-    store.hash_ahead(sample.blob)
+    sample.fetch(store, [0, 2, 4])
+    store.close()
+    store = opened(files=files)
+    for index in (5, 3, 1):
+        store.put_chunk(sample.blob, index, sample.chunk(index))
+    before = files.read
+    store.complete(sample.blob)
+    assert files.read - before == 3 * CHUNK_BYTES, "only what was there before the start"
+    store.complete(sample.blob)
+    assert files.read - before == 3 * CHUNK_BYTES
+
+
+def test_the_whole_is_hashed_once_and_never_when_it_was_put(
+    opened: Opener, files: WatchedFiles, sample: Sample
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store)
+    store.complete(sample.blob)
+    for _ in range(2):
+        assert store.whole_is_right(sample.blob)
     assert files.read == ODD
-    assert store.verify_whole(sample.blob)
-    store.hash_ahead(sample.blob)
-    assert files.read == ODD
+    store.remove(sample.blob)
+    sample.put(store)
+    before = files.read
+    assert store.whole_is_right(sample.blob)
+    assert files.read == before
 
 
 def test_a_glance_shows_what_the_file_has_and_nothing_of_the_last_one(
@@ -209,47 +226,31 @@ def test_a_file_that_was_cut_short_is_not_the_whole(opened: Opener, sample: Samp
     sample.fetch(store)
     os.truncate(tmp_path / f"store/blobs/{sample.blob}.data", 3 * CHUNK_BYTES + 7)
     with pytest.raises(StoreCorrupt):
-        store.verify_whole(sample.blob)
+        store.complete(sample.blob)
     assert store.blob(sample.blob).have == HaveSet.of([0, 1, 2])
     sample.fetch(store)
-    assert store.verify_whole(sample.blob)
+    store.complete(sample.blob)
 
 
-def test_a_restart_begins_the_whole_anew(opened: Opener, files: WatchedFiles, sample: Sample) -> None:
-    store = opened(files=files)
-    sample.fetch(store, [0, 1, 2])
-    store.hash_ahead(sample.blob)
-    store.close()
-    store = opened(files=files)
-    for index in (5, 4, 3):
-        store.put_chunk(sample.blob, index, sample.chunk(index))
-        store.hash_ahead(sample.blob)
-    assert store.verify_whole(sample.blob)
-
-
-def test_a_chunk_that_is_replaced_after_it_was_hashed_is_no_lie_of_the_manifest(
-    opened: Opener, sample: Sample, tmp_path: Path
-) -> None:
+def test_rot_is_no_lie_of_the_manifest(opened: Opener, sample: Sample, tmp_path: Path) -> None:
     store = opened()
-    sample.fetch(store, [0, 1, 2, 3, 4])
+    sample.fetch(store)
     flip(tmp_path, sample, 1)
-    store.hash_ahead(sample.blob)
-    flip(tmp_path, sample, 1)
-    store.put_chunk(sample.blob, 5, sample.chunk(5))
-    assert store.verify_whole(sample.blob)
-
-
-def test_rot_after_the_hashing_is_found_by_the_next_reader(opened: Opener, sample: Sample, tmp_path: Path) -> None:
-    store = opened()
-    sample.fetch(store, [0, 1, 2, 3, 4])
-    flip(tmp_path, sample, 1)
-    store.hash_ahead(sample.blob)
-    store.put_chunk(sample.blob, 5, sample.chunk(5))
     with pytest.raises(StoreCorrupt):
-        store.verify_whole(sample.blob)
+        store.whole_is_right(sample.blob)
     assert 1 not in store.blob(sample.blob).have
     store.put_chunk(sample.blob, 1, sample.chunk(1))
-    assert store.verify_whole(sample.blob)
+    assert store.whole_is_right(sample.blob)
+
+
+def test_what_is_there_again_when_each_chunk_is_looked_at_is_no_lie_either(
+    opened: Opener, files: WatchedFiles, sample: Sample, tmp_path: Path
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store)
+    flip(tmp_path, sample, 5)
+    files.during_read = lambda: flip(tmp_path, sample, 5)
+    assert store.whole_is_right(sample.blob)
 
 
 def test_a_chunk_that_is_lost_while_the_whole_is_hashed_is_no_lie_of_the_manifest(
@@ -268,10 +269,12 @@ def test_a_chunk_that_is_lost_while_the_whole_is_hashed_is_no_lie_of_the_manifes
                 store.flush()
 
     files.during_read = lose
+    assert store.whole_is_right(sample.blob)
+    assert not store.blob(sample.blob).have
     with pytest.raises(NotFound):
-        store.verify_whole(sample.blob)
+        store.complete(sample.blob)
     sample.fetch(store)
-    assert store.verify_whole(sample.blob)
+    store.complete(sample.blob)
 
 
 # ---- who reads while a blob is removed, and fetched again
@@ -308,12 +311,12 @@ def test_a_file_that_is_opened_just_before_its_end_is_not_read_again(
     assert store.read(sample.blob, 1) == sample.chunk(1)
 
 
-def test_a_blob_that_is_gone_is_not_hashed(opened: Opener, sample: Sample) -> None:
+def test_the_whole_of_a_blob_that_is_gone_is_not_hashed(opened: Opener, sample: Sample) -> None:
     store = opened()
     sample.fetch(store, [0])
     store.remove(sample.blob)
     with pytest.raises(NotFound):
-        store.hash_ahead(sample.blob)
+        store.whole_is_right(sample.blob)
 
 
 # ---- chunks that come during a sync
@@ -370,5 +373,5 @@ def test_the_whole_is_complete_only_when_the_last_chunk_is_synced(
         assert not store.blob(sample.blob).complete
 
     files.during_sync = replace
-    assert store.verify_whole(sample.blob)
+    store.complete(sample.blob)
     assert store.blob(sample.blob).complete

@@ -87,9 +87,8 @@ class StubStore:
     def put_chunk(self, blob: BlobId, index: int, data: bytes) -> None:
         self._call("put_chunk")
 
-    def verify_whole(self, blob: BlobId) -> bool:
-        self._call("verify_whole")
-        return True
+    def complete(self, blob: BlobId) -> None:
+        self._call("complete")
 
     def set_wanted(self, blob: BlobId, wanted: bool) -> None:
         self._call(f"set_wanted {wanted}")

@@ -290,10 +290,10 @@ def test_a_blob_begun_for_nobody_is_known_to_the_core_which_may_evict_it() -> No
 def test_a_disk_that_lost_something_is_no_end_of_the_fetch(failure: EdgecacheError) -> None:
     async def work() -> None:
         desk = Desk()
-        desk.store.fails["verify_whole"] = failure
-        desk.transfers.verify(v.VerifyBlob(BLOB))
+        desk.store.fails["complete"] = failure
+        desk.transfers.complete(v.CompleteBlob(BLOB))
         await desk.engine.settle()
-        assert not desk.engine.heard(v.BlobVerified)
+        assert not desk.engine.heard(v.BlobCompleted)
         assert len(desk.engine.heard(v.BlobHeld)) == 1
 
     run(work())

@@ -91,7 +91,7 @@ class Recorded:
 
     def verify(self, name: str) -> None:
         with self._promise("verify", name=name):
-            assert self.store.verify_whole(self.samples[name].blob)
+            self.store.complete(self.samples[name].blob)
 
     def put(self, name: str, *, pin: bool = False) -> None:
         with self._promise("put", name=name, pin=pin):

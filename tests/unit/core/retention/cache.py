@@ -60,7 +60,7 @@ class Cache:
     def fetched(self, number: int, chunks: int) -> None:
         assert granted(self.room(number, chunks)) == [blob(number)]
         self.stored(number, chunks)
-        self.hear(v.BlobVerified(blob(number), ok=True))
+        self.hear(v.BlobCompleted(blob(number)))
 
     def obey(self) -> v.Outbox:
         """The store drops what it was told to; what the machine said to that."""

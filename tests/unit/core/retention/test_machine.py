@@ -18,7 +18,7 @@ def test_room_that_is_there_is_granted_at_once_and_promised() -> None:
     cache.stored(1, 25)
     assert cache.machine.view() == view(held=25, promised=35, blobs=1)
     cache.stored(1, 35)
-    cache.hear(v.BlobVerified(blob(1), ok=True))
+    cache.hear(v.BlobCompleted(blob(1)))
     assert cache.machine.view() == view(held=60, promised=0, blobs=1)
 
 
@@ -130,7 +130,7 @@ def test_a_fetch_keeps_its_blob_until_it_ends() -> None:
     cache.stored(1, 59)
     assert refused(cache.room(2, 60))
     cache.stored(1, 1)
-    cache.hear(v.BlobVerified(blob(1), ok=True))
+    cache.hear(v.BlobCompleted(blob(1)))
     cache.room(2, 60)
     assert cache.evicted == [blob(1)]
 
@@ -186,7 +186,7 @@ def test_a_fetch_that_never_got_anything_leaves_nothing() -> None:
     cache.hear(v.FetchWanted(blob(1), pin=True))
     cache.hear(v.FetchUnwanted(blob(1)))
     cache.hear(v.FetchUnwanted(blob(2)))
-    cache.hear(v.BlobVerified(blob(2), ok=True))
+    cache.hear(v.BlobCompleted(blob(2)))
     assert cache.machine.view() == view(held=0, promised=0, blobs=0)
     assert not cache.machine._blobs
 
@@ -219,7 +219,7 @@ def test_the_wish_for_what_is_just_leaving_is_kept() -> None:
     cache.evicted.clear()
     assert granted(cache.room(1, 60)) == [blob(1)]
     cache.stored(1, 60)
-    cache.hear(v.BlobVerified(blob(1), ok=True))
+    cache.hear(v.BlobCompleted(blob(1)))
     assert cache.machine.view() == view(held=60, promised=0, blobs=1)
 
 
@@ -286,7 +286,7 @@ def test_empty_blobs_need_nothing() -> None:
     cache = Cache()
     cache.held(1, 100, pinned=True)
     assert granted(cache.room(2, 0)) == [blob(2)]
-    cache.hear(v.BlobVerified(blob(2), ok=True))
+    cache.hear(v.BlobCompleted(blob(2)))
     cache.held(3, 0)
     assert cache.machine.view() == view(held=100, promised=0, blobs=1, pinned=100)
 
@@ -315,6 +315,6 @@ def test_one_scan_does_not_flush_what_is_in_use() -> None:
         cache.room(number, 4)
         cache.obey()
         cache.stored(number, 4)
-        cache.hear(v.BlobVerified(blob(number), ok=True))
+        cache.hear(v.BlobCompleted(blob(number)))
     here = [number for number in range(10) if blob(number) in cache.machine._queues]
     assert len(here) == 10

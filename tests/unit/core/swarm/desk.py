@@ -11,6 +11,7 @@ from edgecache.core.vocabulary import (
     BlobHeld,
     ChunkFailed,
     ChunkStored,
+    CompleteBlob,
     Effect,
     Event,
     FetchChunk,
@@ -33,7 +34,6 @@ from edgecache.core.vocabulary import (
     SetTimer,
     TimerFired,
     TimerKey,
-    VerifyBlob,
 )
 from edgecache.model.content import BlobInfo
 from edgecache.model.have import HaveSet
@@ -162,7 +162,7 @@ class Desk:
         """Answer every chunk request, and wait where the machine waits, until all is here; False if it never is."""
         for _ in range(20):
             self.store_all(info)
-            if self.heard(VerifyBlob):
+            if self.heard(CompleteBlob):
                 return True
             if any(key.name == "pump" for key in self.timers):
                 self.ring("pump")

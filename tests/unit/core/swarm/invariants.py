@@ -77,6 +77,6 @@ def _check_blob(blob: Blob, state: SwarmState) -> None:
         assert picker.rarity.count(index) == sum(n.have >> index & 1 for n in blob.neighbours.values())
     for requests in fetch.flights.values():
         assert len({request.neighbour.peer.node for request in requests}) == len(requests) <= 2
-    if fetch.phase is Phase.VERIFYING:
+    if fetch.phase is Phase.COMPLETING:
         assert not fetch.flights
         assert not picker.missing

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from edgecache.core.swarm import SwarmConfig
 from edgecache.core.vocabulary import (
+    BlobCompleted,
     BlobGone,
     BlobHeld,
-    BlobVerified,
     CancelFetch,
     ChunkStored,
+    CompleteBlob,
     FetchFailure,
     FetchFinished,
     FetchManifest,
@@ -30,7 +31,6 @@ from edgecache.core.vocabulary import (
     RoomRefused,
     RoomWanted,
     Send,
-    VerifyBlob,
 )
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.have import HaveSet
@@ -64,10 +64,10 @@ def test_a_blob_from_wanted_to_verified() -> None:
     assert sorted(effect.index for effect in fetched) == list(range(10))
     assert [report.have for report in desk.heard(FetchProgressed)][:9] == list(range(1, 10))
     assert [held.held for held in desk.heard(HoldingChanged)] == list(range(1, 10))
-    assert desk.heard(VerifyBlob) == [VerifyBlob(TEN.blob)]
+    assert desk.heard(CompleteBlob) == [CompleteBlob(TEN.blob)]
     assert not desk.heard(FetchFinished)
     desk.clear()
-    desk.give(BlobVerified(TEN.blob, ok=True))
+    desk.give(BlobCompleted(TEN.blob))
     assert desk.said[:2] == [FetchFinished(TEN.blob), HoldingChanged(TEN, 10)]
     assert of(LinkBusy, desk.said) == [LinkBusy(node_id(1), False)]
     assert [(view.phase, view.have) for view in desk.swarm.fetches()] == [("done", 10)]
@@ -204,7 +204,7 @@ def test_a_chunk_that_arrived_as_its_request_was_taken_back_counts() -> None:
     desk.link(2)
     desk.have(2, TEN)
     assert first.index not in [effect.index for effect in desk.store_all(TEN)]
-    assert desk.heard(VerifyBlob)
+    assert desk.heard(CompleteBlob)
 
 
 def test_it_also_ends_a_newer_request_for_the_same_chunk() -> None:
@@ -223,17 +223,6 @@ def test_it_also_ends_a_newer_request_for_the_same_chunk() -> None:
     assert CancelFetch(newer.request) in said
 
 
-def test_a_blob_that_does_not_verify_as_a_whole_fails() -> None:
-    desk = Desk()
-    desk.link(1)
-    desk.begin(TEN)
-    desk.store_all(TEN)
-    desk.clear()
-    desk.give(BlobVerified(TEN.blob, ok=False))
-    assert "made it wrongly" in desk.heard(FetchFinished)[0].failure
-    assert not desk.heard(HoldingChanged), "it is not announced as whole"
-
-
 def test_an_empty_blob_needs_no_chunk() -> None:
     empty = blob_of(0)
     desk = Desk()
@@ -242,7 +231,7 @@ def test_an_empty_blob_needs_no_chunk() -> None:
     desk.have(1, TEN)
     desk.message(1, Have(empty.blob, HaveSet.of([0]), full=True, wanting=False))
     root = desk.heard(FetchManifest)[0]
-    assert of(VerifyBlob, desk.give(ManifestStored(root.request, root.peer, empty, None, HaveSet())))
+    assert of(CompleteBlob, desk.give(ManifestStored(root.request, root.peer, empty, None, HaveSet())))
 
 
 def test_a_put_ends_a_fetch_of_the_same_blob() -> None:
@@ -303,7 +292,7 @@ def test_what_nobody_has_is_named_and_waited_for() -> None:
     assert len(desk.heard(ProvidersWanted)) == 5
     desk.have(1, TEN, left, full=False)
     desk.store_all(TEN)
-    assert desk.heard(VerifyBlob)
+    assert desk.heard(CompleteBlob)
 
 
 def test_lookups_are_repeated_with_growing_pauses() -> None:
@@ -430,7 +419,7 @@ def test_answers_to_unknown_requests_change_nothing() -> None:
     desk.give(ManifestFailed(RequestId(999), node_id(1), TEN.blob, FetchFailure.TIMEOUT))
     desk.give(ChunkStored(RequestId(999), TEN.blob, 4000, CHUNK_BYTES, 0.1))
     desk.give(ChunkStored(RequestId(999), blob_of(1, b"x").blob, 0, CHUNK_BYTES, 0.1))
-    desk.give(BlobVerified(blob_of(1, b"x").blob, ok=True))
+    desk.give(BlobCompleted(blob_of(1, b"x").blob))
     assert not desk.said
 
 
@@ -465,7 +454,7 @@ def test_room_refused_on_the_way_is_waited_for() -> None:
     desk.ring("resume")
     desk.give(RoomGranted(TEN.blob))
     desk.store_all(TEN)
-    assert desk.heard(VerifyBlob)
+    assert desk.heard(CompleteBlob)
 
 
 def test_a_root_that_does_not_fit_is_tried_again() -> None:

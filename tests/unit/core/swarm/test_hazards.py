@@ -29,6 +29,7 @@ from edgecache.core.swarm import SwarmConfig
 from edgecache.core.vocabulary import (
     CancelFetch,
     ChunkProgress,
+    CompleteBlob,
     FetchChunk,
     FetchFailure,
     FetchFinished,
@@ -36,7 +37,6 @@ from edgecache.core.vocabulary import (
     FetchWanted,
     ManifestFailed,
     Misbehaved,
-    VerifyBlob,
 )
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.have import HaveSet
@@ -157,7 +157,7 @@ def test_fellows_that_claim_in_turns_hold_up_nobody_for_long() -> None:
         desk.message(number, Have(TEN.blob, HaveSet(), full=True, wanting=True, coming=claims))
     desk.manifest(TEN)
     before = desk.now
-    while not desk.heard(VerifyBlob):
+    while not desk.heard(CompleteBlob):
         desk.now += 1.0
         desk.message(2, Have(TEN.blob, HaveSet(), full=True, wanting=False))
         desk.message(2, Have(TEN.blob, HaveSet(), full=True, wanting=True, coming=claims))
@@ -188,14 +188,14 @@ def test_a_near_holder_that_never_gives_is_not_waited_for(reason: FetchFailure) 
     desk.link(2)
     desk.begin(TEN)
     before = desk.now
-    while not desk.heard(VerifyBlob):
+    while not desk.heard(CompleteBlob):
         while desk.open:
             effect = desk.open[min(desk.open)]
             if effect.peer == node_id(2):
                 desk.fail(effect, reason, 4.0)
             else:
                 desk.store(effect, TEN)
-        if not desk.heard(VerifyBlob):
+        if not desk.heard(CompleteBlob):
             desk.ring("pump")
         assert desk.now - before < 3 * config.crossing_patience
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgecache.core.swarm import SwarmConfig
 from edgecache.core.swarm.scoring import SHARED_UNIT, Goodput, Peer
-from edgecache.core.vocabulary import FetchChunk, FetchFailure, FetchWanted, Send, VerifyBlob
+from edgecache.core.vocabulary import CompleteBlob, FetchChunk, FetchFailure, FetchWanted, Send
 from edgecache.wire.messages import Cancel
 from tests.unit.core.swarm.desk import Desk
 from tests.unit.core.swarm.world import blob_of, node_id
@@ -120,7 +120,7 @@ def test_what_all_holders_are_slow_with_comes_all_the_same() -> None:
     desk.manifest(info)
     asked_at: dict[int, float] = {}
     began = desk.now
-    while not desk.heard(VerifyBlob) and desk.now - began < 5.0:
+    while not desk.heard(CompleteBlob) and desk.now - began < 5.0:
         cancelled = [send.peer for send in desk.heard(Send) if isinstance(send.message, Cancel)]
         desk.clear()
         desk.now += 0.01
@@ -131,7 +131,7 @@ def test_what_all_holders_are_slow_with_comes_all_the_same() -> None:
                 desk.fail(effect, FetchFailure.NOT_FOUND)
             elif desk.now - asked_at.setdefault(request, desk.now) >= 0.3:
                 desk.store(effect, info)
-    assert desk.heard(VerifyBlob)
+    assert desk.heard(CompleteBlob)
     assert desk.now - began < 1.0
 
 

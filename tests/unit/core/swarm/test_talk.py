@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgecache.core.swarm import SwarmConfig
-from edgecache.core.vocabulary import BlobVerified, FetchChunk, FetchWanted, Send
+from edgecache.core.vocabulary import BlobCompleted, FetchChunk, FetchWanted, Send
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.have import HaveSet
 from edgecache.wire.messages import Have
@@ -139,7 +139,7 @@ def test_who_becomes_complete_tells_the_rest_and_hears_no_more() -> None:
         told |= message.have
     assert told == HaveSet.full(10)
     assert haves(desk.said, 1) == [Have(TEN.blob, HaveSet(), full=False, wanting=False)]
-    desk.give(BlobVerified(TEN.blob, ok=True))
+    desk.give(BlobCompleted(TEN.blob))
     assert list(desk.swarm._state.blobs[TEN.blob].neighbours) == [node_id(2)]
     desk.have(2, TEN, [], full=False, wanting=False)
     assert not desk.swarm._state.blobs[TEN.blob].neighbours

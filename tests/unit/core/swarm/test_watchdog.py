@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgecache.core.swarm import SwarmConfig
 from edgecache.core.swarm.standing import (
+    Completing,
     Ended,
     Limit,
     MissingEverywhere,
@@ -14,11 +15,10 @@ from edgecache.core.swarm.standing import (
     Standing,
     StoreFull,
     Throttled,
-    Verifying,
     WaitingFor,
 )
 from edgecache.core.vocabulary import (
-    BlobVerified,
+    BlobCompleted,
     FetchFailure,
     FetchUnwanted,
     FetchWanted,
@@ -163,13 +163,13 @@ def test_a_full_store_and_why() -> None:
     assert "the disk has no room" in str(reason)
 
 
-def test_verifying_then_ended_and_still_explained() -> None:
+def test_completing_then_ended_and_still_explained() -> None:
     desk = Desk()
     desk.link(1, tier=2)
     desk.begin(TEN)
     assert desk.finish(TEN)
-    assert standing(desk) == Verifying()
-    desk.give(BlobVerified(TEN.blob, ok=True))
+    assert standing(desk) == Completing()
+    desk.give(BlobCompleted(TEN.blob))
     told = desk.swarm.explain(TEN.blob, desk.now + 1000)
     assert told is not None
     assert told.standing == Ended()

@@ -11,13 +11,14 @@ from edgecache.core.node import Router
 from edgecache.core.serving import Serving, ServingConfig
 from edgecache.core.swarm import Swarm, SwarmConfig
 from edgecache.core.vocabulary import (
+    BlobCompleted,
     BlobHeld,
-    BlobVerified,
     CancelFetch,
     ChunkFailed,
     ChunkProgress,
     ChunkStored,
     ClearTimer,
+    CompleteBlob,
     Effect,
     Event,
     FetchChunk,
@@ -54,7 +55,6 @@ from edgecache.core.vocabulary import (
     UnitAsked,
     UnitServed,
     UnitWithdrawn,
-    VerifyBlob,
 )
 from edgecache.model.content import BlobInfo
 from edgecache.model.have import HaveSet
@@ -274,8 +274,8 @@ class World:
                 self._pull(node, effect.request)
             case CancelFetch(request):
                 node.pulls.pop(request, None)
-            case VerifyBlob(blob):
-                self.after(0.0, lambda: self.give(node.number, BlobVerified(blob, ok=True)))
+            case CompleteBlob(blob):
+                self.after(0.0, lambda: self.give(node.number, BlobCompleted(blob)))
             case ServeUnit(request):
                 self._serve(node, request)
             case RefuseUnit(request, retry_after):
