@@ -21,9 +21,11 @@ class Priority(IntEnum):
         return self.name.lower()
 
 
-PRIORITY_WORDS = tuple(one.word for one in Priority)
+_NAMED = {one.word: one for one in Priority}
+
+PRIORITY_WORDS = tuple(_NAMED)
 
 
 def priority_named(word: str) -> Priority | None:
     """The class of that name; None when there is none."""
-    return next((one for one in Priority if one.word == word), None)
+    return _NAMED.get(word)

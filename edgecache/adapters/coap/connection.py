@@ -158,14 +158,13 @@ class Connection:
 
     def overdue(self, now: float) -> str:
         """What this connection is too late with; empty when nothing."""
-        bounds, waited = self._hub.bounds, now - self._since
-        limit = {
-            Phase.TLS: bounds.tls_seconds, Phase.CSM: bounds.csm_seconds, Phase.HELLO: bounds.hello_seconds
-        }.get(self.phase)
-        if limit is not None:
-            return f"no {self.phase.value} within {limit:g} s" if waited > limit else ""
-        begun = self.stream.partial_since
-        if self.phase is not Phase.OPEN or begun is None:
+        bounds, begun = self._hub.bounds, self.stream.partial_since
+        if self.phase is not Phase.OPEN:
+            limits = {Phase.TLS: bounds.tls_seconds, Phase.CSM: bounds.csm_seconds, Phase.HELLO: bounds.hello_seconds}
+            limit = limits.get(self.phase)
+            late = limit is not None and now - self._since > limit
+            return f"no {self.phase.value} within {limit:g} s" if late else ""
+        if begun is None:
             return ""
         if now - max(begun, self.stream.last_received) > bounds.stall_seconds:
             return f"nothing for {bounds.stall_seconds:g} s in the middle of a message"

@@ -7,10 +7,12 @@ from functools import lru_cache
 
 from edgecache.adapters.coap.framing import CONTENT_CBOR, Code, Frame, Option, encode_options, head, is_unwanted, uint
 from edgecache.model.errors import MalformedMessage
-from edgecache.wire import paths
 
 NO_RESPONSE_AT_ALL = 26
 """Not interested in 2.xx, 4.xx and 5.xx (RFC 7967 section 2.1)."""
+
+_OPTIONS_CACHED = 64
+"""Paths whose options are kept: a handful, and one for each blob that is under way."""
 
 _UNDERSTOOD = frozenset((Option.URI_HOST, Option.URI_PORT, Option.URI_PATH, Option.URI_QUERY, Option.ACCEPT))
 
@@ -34,20 +36,16 @@ class Post:
 
 def post_head(path: tuple[str, ...], token: bytes, payload_bytes: int, *, one_way: bool) -> bytes:
     """Everything before the payload of a control message to `path`."""
-    options = _encode_post_options(path, one_way) if path[0] == paths.BLOB else _post_options(path, one_way)
-    return head(Code.POST, token, options, payload_bytes)
+    return head(Code.POST, token, _post_options(path, one_way), payload_bytes)
 
 
-def _encode_post_options(path: tuple[str, ...], one_way: bool) -> bytes:
+@lru_cache(maxsize=_OPTIONS_CACHED)
+def _post_options(path: tuple[str, ...], one_way: bool) -> bytes:
     options = [(int(Option.URI_PATH), segment.encode()) for segment in path]
     options.append((Option.CONTENT_FORMAT, uint(CONTENT_CBOR)))
     if one_way:
         options.append((Option.NO_RESPONSE, uint(NO_RESPONSE_AT_ALL)))
     return encode_options(options)
-
-
-# Paths with a blob id in them are many, the others a handful.
-_post_options = lru_cache(maxsize=32)(_encode_post_options)
 
 
 def parse_post(frame: Frame) -> Post:

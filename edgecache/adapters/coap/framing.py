@@ -135,8 +135,12 @@ def _options(message: memoryview, at: int) -> tuple[tuple[tuple[int, bytes], ...
             if at + 1 == end:
                 raise MalformedMessage("a payload marker without a payload")
             return tuple(found), at + 1
-        delta, at = _extended(message, at + 1, first >> 4)
-        size, at = _extended(message, at, first & 0x0F)
+        delta, size = first >> 4, first & 0x0F
+        at += 1
+        if delta > 12:
+            delta, at = _extended(message, at, delta)
+        if size > 12:
+            size, at = _extended(message, at, size)
         number += delta
         if number > 0xFFFF or len(found) == OPTIONS_MAX:
             raise MalformedMessage("too many options, or one with too high a number")
@@ -148,9 +152,7 @@ def _options(message: memoryview, at: int) -> tuple[tuple[tuple[int, bytes], ...
 
 
 def _extended(message: memoryview, at: int, nibble: int) -> tuple[int, int]:
-    """Option delta or length with its extension (RFC 7252 section 3.1), and where the next field begins."""
-    if nibble < 13:
-        return nibble, at
+    """Option delta or length of 13 and more, extended (RFC 7252 section 3.1), and where the next field begins."""
     if nibble == 15:
         raise MalformedMessage("the reserved option nibble 15")
     wide = nibble - 12
@@ -164,10 +166,14 @@ def encode_options(options: Iterable[tuple[int, bytes]]) -> bytes:
     out = bytearray()
     last = 0
     for number, value in options:
-        delta, delta_extension = _shorten(number - last)
-        size, size_extension = _shorten(len(value))
-        out.append(delta << 4 | size)
-        out += delta_extension + size_extension + value
+        delta, size = number - last, len(value)
+        if delta < 13 and size < 13:
+            out.append(delta << 4 | size)
+        else:
+            (delta, delta_extension), (size, size_extension) = _shorten(delta), _shorten(size)
+            out.append(delta << 4 | size)
+            out += delta_extension + size_extension
+        out += value
         last = number
     return bytes(out)
 

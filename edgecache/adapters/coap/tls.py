@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import cast
 
 
@@ -12,6 +13,7 @@ class TlsStream:
     def __init__(self, context: ssl.SSLContext, *, server: bool) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
+        self._read_into = cast("Callable[[int, memoryview], int]", self._object.read)  # not as typeshed has it
         self._failure: ssl.SSLError | None = None
         """What went wrong after bytes that were still good, until it is told."""
         self._broken = False
@@ -40,9 +42,9 @@ class TlsStream:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        read, size, filled = self._object.read, len(space), 0
+        read, size, filled = self._read_into, len(space), 0
         try:
-            while filled < size and (got := cast(int, read(size - filled, space[filled:]))):
+            while filled < size and (got := read(size - filled, space[filled:])):
                 filled += got
         except ssl.SSLWantReadError:
             return filled or None

@@ -90,7 +90,7 @@ class LinkWriter:
 
     def pump(self) -> None:
         """Send as much as may be sent now."""
-        while self._queue and not self._blocked and not self._closed and not self._transport.is_closing():
+        while self._queue.bytes and not self._blocked and not self._closed and not self._transport.is_closing():
             if self._credit < ROOM_MIN:
                 self._credit = self._room()
             if self._credit < ROOM_MIN:
@@ -103,7 +103,7 @@ class LinkWriter:
 
     def _write_slice(self, room: int) -> None:
         left = room
-        while left > 0 and self._queue:
+        while left > 0 and self._queue.bytes:
             piece = self._queue.take(left)
             self._tls.write(piece)
             left -= len(piece)
