@@ -17,7 +17,8 @@ from edgecache.cli.agent import agent_of, size_text, span_text
 from edgecache.cli.batches import get_many, listed, put_many, wanted_of
 from edgecache.cli.command import STDIN, Command, Session, pass_session
 from edgecache.cli.output import plain
-from edgecache.model.errors import Denied, EdgecacheError, NotFound, TransportError, UsageError
+from edgecache.model.errors import Denied, EdgecacheError, NotFound, StoreCorrupt, TransportError, UsageError
+from edgecache.model.ids import Digest, parse_blob_ref
 from edgecache.model.priority import PRIORITY_WORDS, Priority
 
 if TYPE_CHECKING:
@@ -143,12 +144,13 @@ def _start_all(session: Session, names: list[str], priority: str) -> None:
 def _get_one(session: Session, blob: str, output: str | None, pin: bool, no_wait: bool, priority: str) -> None:
     from edgecache.cli.progress import progress
 
+    expected = parse_blob_ref(blob).sha256
     with ExitStack() as stack:
         target = _target(output)
         agent = stack.enter_context(agent_of(session))
         bar = stack.enter_context(progress(session.output, "fetching", None))
         agent.request("get", blob=blob, content=output is not None, pin=pin, wait=not no_wait, priority=priority)
-        reply = _followed(agent, bar, target)
+        reply = _followed(agent, bar, target, expected)
     reply.pop("ok")
     if output == STDIN:
         return
@@ -174,34 +176,37 @@ def _replaceable(target: Path) -> bool:
     return target.is_file() or not target.exists()
 
 
-def _followed(agent: ControlClient, bar: Progress, target: Path | None) -> dict[str, Any]:
+def _followed(agent: ControlClient, bar: Progress, target: Path | None, expected: Digest | None) -> dict[str, Any]:
     reply: dict[str, Any] = {}
     written: _Hashed | None = None
+    done = 0
     for reply in agent.replies():
         if reply.get("event") == "progress":
             size, chunks = reply["size"], reply["chunks"]
-            done = size * reply["have"] // chunks if chunks else 0
+            done = size * reply["have"] // chunks if chunks else done
             bar.show(done, size, _remark(reply))
         elif reply.get("event") == "content":
             bar.close()
-            written = _Hashed(agent.content())
+            written = _Hashed(agent.content(), expected)
             _write(written, target)
     if written is not None:
-        reply |= {"sha256": written.sha256.hexdigest(), "sha256_checked": True}
+        reply |= {"manifest_sha256": reply["sha256"], "sha256": written.sha256.hexdigest(), "sha256_checked": True}
     return reply
 
 
 class _Hashed:
-    """Content on its way, and the SHA-256 of what has passed."""
+    """Content on its way, and the SHA-256 of what has passed; at its end StoreCorrupt if another was `expected`."""
 
-    def __init__(self, content: Iterator[bytes]) -> None:
-        self._content = content
+    def __init__(self, content: Iterator[bytes], expected: Digest | None) -> None:
+        self._content, self._expected = content, expected
         self.sha256 = sha256()
 
     def __iter__(self) -> Iterator[bytes]:
         for part in self._content:
             self.sha256.update(part)
             yield part
+        if self._expected not in (None, self.sha256.digest()):
+            raise StoreCorrupt(f"what came has the SHA-256 {self.sha256.hexdigest()}", hint="get it again")
 
 
 def _remark(progress: dict[str, Any]) -> str:
@@ -244,8 +249,10 @@ def _print_got(reply: dict[str, Any], output: str | None) -> None:
         print(f"fetching {reply['blob']} in the background; `edgecache ls` shows how far it is")
         return
     whole = f"sha256:{reply['sha256']}"
-    said = f"verified, {whole}" if reply["sha256_checked"] else f"verified; its manifest says {whole}"
+    said = f"verified, {whole}" if reply.get("sha256_checked") else f"verified; its manifest says {whole}"
     print(f"{reply['blob']}  {size_text(reply['size'])}  {said}")
+    if reply.get("manifest_sha256", reply["sha256"]) != reply["sha256"]:
+        print(f"  its manifest says sha256:{reply['manifest_sha256']}, which is not so")
     for node, count in sorted(reply["sources"].items(), key=lambda item: -item[1]):
         print(f"  {size_text(count):>10} from {node}")
     if output is not None:

@@ -176,7 +176,7 @@ class ManyGets:
                 continue
             async with self._speaking:
                 try:
-                    await self._deliver(number, stored, first)
+                    await self._deliver(number, stored, first, checked=ref.sha256 is not None)
                 except EdgecacheError as error:
                     await self._fail(number, name, error)
 
@@ -184,10 +184,13 @@ class ManyGets:
         self._failed += 1
         await self._channel.fail({"event": "failed", "number": number, "name": name, **error.as_json()})
 
-    async def _deliver(self, number: int, stored: StoredBlob, first: bytes) -> None:
+    async def _deliver(self, number: int, stored: StoredBlob, first: bytes, *, checked: bool) -> None:
         info = stored.info
         content = {"event": "content", "number": number, "blob": info.blob, "size": info.size}
-        got = {"event": "got", "number": number, "blob": info.blob, "size": info.size, "sha256": info.sha256.hex()}
+        got = {
+            "event": "got", "number": number, "blob": info.blob, "size": info.size, "sha256": info.sha256.hex(),
+            "sha256_checked": checked,
+        }
         if not self._content:
             await self._channel.say(got)
         elif info.chunks <= 1:

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-WORKERS = {Lane.CHANGE: 2, Lane.READ: 2, Lane.WHOLE: 2}
+WORKERS = {Lane.CHANGE: 2, Lane.READ: 2, Lane.WHOLE: 1, Lane.DIGEST: 1}
 GOODBYE_TIMEOUT = 0.9
 """For the links to say goodbye and close; they take half of it when peers answer."""
 TASKS_TIMEOUT = 0.2

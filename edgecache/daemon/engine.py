@@ -23,6 +23,8 @@ class Lane(Enum):
 
     CHANGE = "change"
     READ = "read"
+    DIGEST = "digest"
+    """Over all bytes of a blob: may take minutes."""
     WHOLE = "whole"
     """Perhaps over all bytes of a blob: may take minutes."""
 

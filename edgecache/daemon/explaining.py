@@ -10,11 +10,10 @@ from typing import Any
 from edgecache.adapters.control.server import Channel
 from edgecache.core.swarm import Explanation, Standing
 from edgecache.daemon.engine import Engine
-from edgecache.model.errors import NotFound, UsageError
+from edgecache.daemon.getting import several
+from edgecache.model.errors import NotFound
 from edgecache.model.ids import BlobId, BlobRef, NodeId, parse_blob_ref
 from edgecache.ports import StoredBlob
-
-_NAMES_SHOWN = 4
 
 
 class Explaining:
@@ -45,8 +44,7 @@ class Explaining:
             if named if ref.sha256 is None else info is not None and info.sha256 == ref.sha256:
                 found[blob] = None
         if len(found) > 1:
-            several = ", ".join(sorted(found)[:_NAMES_SHOWN])
-            raise UsageError(f"{ref} names {len(found)} blobs", hint=f"give more characters: {several}")
+            raise several(ref, found)
         if not found:
             raise NotFound(f"{ref} is neither here nor being fetched", hint="`edgecache get` fetches a blob")
         return next(iter(found))

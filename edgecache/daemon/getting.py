@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from edgecache.adapters.control.server import Channel
 from edgecache.core import vocabulary as v
@@ -14,6 +13,7 @@ from edgecache.daemon.engine import Engine, Lane, held
 from edgecache.daemon.priorities import Priorities, priority_of
 from edgecache.daemon.putting import EMPTY_BLOB, make_empty
 from edgecache.daemon.room import reported
+from edgecache.daemon.wholes import LEASE_INTERVAL, Wholes
 from edgecache.model.errors import EdgecacheError, NotFound, StoreFull, UsageError
 from edgecache.model.ids import BlobId, BlobRef, parse_blob_ref
 from edgecache.model.priority import Priority
@@ -25,8 +25,13 @@ PROGRESS_INTERVAL = 0.1
 """Progress goes to the command line at most this often ..."""
 SILENCE_MAX = 1.0
 """... and at least this often, so that it knows that we live."""
-LEASE_INTERVAL = 20.0
-"""A reader says so often that it is still reading: below the time for which a blob that is read is kept."""
+
+_HASHING: dict[str, Any] = {
+    "event": "progress", "blob": None, "size": None, "chunks": None, "have": 0, "sources": 0, "missing_nowhere": [],
+    "store_full": False, "stalled": "computing the SHA-256 of the whole",
+}
+
+T = TypeVar("T")
 
 
 class _Reports:
@@ -71,6 +76,7 @@ class Getting:
 
     def __init__(self, driver: Engine, priorities: Priorities) -> None:
         self._driver, self._priorities = driver, priorities
+        self.wholes = Wholes(driver)
         self._waiting: dict[BlobId, int] = {}
         """Commands that wait for a blob: the last to hang up ends the fetch."""
         self._alone: dict[BlobId, None] = {}
@@ -94,15 +100,13 @@ class Getting:
             raise UsageError("pinning and reading a blob take the whole of it", hint="wait for it")
         priority = priority_of(request.get("priority", Priority.NORMAL.word))
         ref = parse_blob_ref(str(request.get("blob", "")))
-        async with self._saying(channel, f"looking for {ref}"):
-            blob = await self.resolved(ref)
+        blob = await self.attended(channel, self.resolved(ref), show=True)
         if blob == EMPTY_BLOB:
             await make_empty(driver)
         if request.get("wait") is False:
             return await self._start(blob, priority)
         await self._fetch(blob, priority, channel)
-        async with self._saying(channel, "computing the SHA-256 of the whole", driver.store.blob(blob)):
-            stored = await self.kept(blob, ref, pin=pin)
+        stored = await self.attended(channel, self.kept(blob, ref, pin=pin), show=True)
         if request.get("content"):
             await self.send_content(stored, channel, {"event": "content", "size": stored.info.size})
         views = [view for view in driver.node.swarm.fetches() if view.blob == blob]
@@ -122,12 +126,14 @@ class Getting:
     async def kept(self, blob: BlobId, ref: BlobRef, *, pin: bool) -> StoredBlob:
         """A blob that was fetched, as it is here now; NotFound when it is not what `ref` names."""
         driver = self._driver
-        if ref.sha256 is not None and not (
-            driver.store.blob(blob).info.sha256 == ref.sha256 and await self.honest([blob])
-        ):
-            raise NotFound(
-                f"a peer says that {blob} is {ref}, and it is not", hint="get the blob by the ID that `put` printed"
-            )
+        if ref.sha256 is not None:
+            right = driver.store.blob(blob).info.sha256 == ref.sha256 and await self.wholes.right(blob)
+            if right is None:
+                raise NotFound(f"{blob} is not all here any more", hint="get it again: only what is lost is fetched")
+            if not right:
+                raise NotFound(
+                    f"a peer says that {blob} is {ref}, and it is not", hint="get the blob by the ID that `put` printed"
+                )
         if pin:
             async with driver.keeping:
                 await driver.in_store(driver.store.set_pinned, blob, True)
@@ -245,27 +251,21 @@ class Getting:
             reports.expect_a_manifest()
             await asyncio.wait(first, timeout=PROGRESS_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
 
-    @asynccontextmanager
-    async def _saying(self, channel: Channel, what: str, stored: StoredBlob | None = None) -> AsyncIterator[None]:
-        """The client hears at times what takes so long: hashing all of a blob may take minutes."""
-        info = stored.info if stored is not None else None
-        news: dict[str, Any] = {
-            "event": "progress", "blob": info.blob if info else None, "size": info.size if info else None,
-            "chunks": info.chunks if info else None, "have": info.chunks if info else 0, "sources": 0,
-            "missing_nowhere": [], "store_full": False, "stalled": what,
-        }
-
-        async def say() -> None:
-            with suppress(ConnectionError):
-                while True:
-                    await asyncio.sleep(SILENCE_MAX)
-                    await channel.say(news)
-
-        saying = asyncio.ensure_future(say())
+    async def attended(self, channel: Channel, work: Coroutine[Any, Any, T], *, show: bool = False) -> T:
+        """What comes of `work`; a client that hangs up meanwhile ends it. `show`: news if a whole blob is hashed."""
+        working, gone = asyncio.ensure_future(work), asyncio.ensure_future(channel.closed())
+        either: set[asyncio.Future[Any]] = {working, gone}
         try:
-            yield
+            while not working.done():
+                await asyncio.wait(either, timeout=SILENCE_MAX, return_when=asyncio.FIRST_COMPLETED)
+                if gone.done():
+                    raise ConnectionAbortedError("the command hung up")
+                if show and self.wholes.hashing and not working.done():
+                    await channel.say(_HASHING)
+            return await working
         finally:
-            saying.cancel()
+            working.cancel()
+            gone.cancel()
 
     async def _give_up(self, blob: BlobId) -> None:
         """Nobody waits any more. What is here of the blob stays, known to the core: it has its room in the store."""
@@ -292,34 +292,17 @@ class Getting:
         driver = self._driver
         found = set(await driver.in_store(lambda: driver.store.find(prefix=ref.prefix or "", sha256=ref.sha256)))
         if ref.sha256 is not None:
-            found = await self.honest(found)
+            found = await self.wholes.called(found)
         if not found:
             answer = await reported(driver, v.Resolved, lambda report: report.ref == ref, v.ResolveWanted(ref))
             found = {claim.blob for claim in answer.claims}
             if ref.sha256 is not None:
-                found = await self.honest(found)
-        if ref.sha256 is not None and (here := [blob for blob in found if self._is_here(blob)]):
-            return min(here)  # others differ in their chunks only, or their manifests lie
+                found = await self.wholes.called(found)
         if len(found) > 1:
             raise several(ref, found)
         if not found:
             raise NotFound(f"nobody in reach has a blob {ref}", hint="`edgecache peers` shows who is in reach")
         return found.pop()
-
-    async def honest(self, blobs: Collection[BlobId]) -> set[BlobId]:
-        """Without those whose SHA-256 is not what their manifests say, as far as they are here to be hashed."""
-        right = self._driver.store.whole_is_right
-        lying = [
-            blob for blob in blobs
-            if self._is_here(blob) and not await self._driver.in_store(right, blob, lane=Lane.WHOLE)
-        ]
-        return set(blobs).difference(lying)
-
-    def _is_here(self, blob: BlobId) -> bool:
-        """Whether all of it is here, and was verified."""
-        with contextlib.suppress(NotFound):
-            return self._driver.store.blob(blob).complete
-        return False
 
 
 def several(ref: BlobRef, found: Collection[BlobId]) -> UsageError:

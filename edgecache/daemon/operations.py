@@ -145,13 +145,16 @@ class Operations:
         """Fetch many blobs."""
         return await ManyGets(self._driver, self._getting, request, channel).run()
 
-    async def _here(self, request: Mapping[str, Any]) -> BlobId:
-        """The one blob of this store that the request names."""
+    async def _here(self, request: Mapping[str, Any], channel: Channel) -> BlobId:
+        """The one blob of this store that the request names; a digest names only what has it."""
+        return await self._getting.attended(channel, self._named(request))
+
+    async def _named(self, request: Mapping[str, Any]) -> BlobId:
         ref = parse_blob_ref(str(request.get("blob", "")))
         store = self._driver.store
         found = await self._driver.in_store(lambda: store.find(prefix=ref.blob or ref.prefix or "", sha256=ref.sha256))
         if ref.sha256 is not None:
-            found = sorted(await self._getting.honest(found))
+            found = sorted(await self._getting.wholes.called(found))
         if len(found) > 1:
             raise several(ref, found)
         if not found:
@@ -160,11 +163,11 @@ class Operations:
 
     async def pin(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
         """Never evict this blob."""
-        return await self._set_pinned(await self._here(request), True)
+        return await self._set_pinned(await self._here(request, channel), True)
 
     async def unpin(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
         """Let this blob be evicted when room is needed."""
-        return await self._set_pinned(await self._here(request), False)
+        return await self._set_pinned(await self._here(request, channel), False)
 
     async def _set_pinned(self, blob: BlobId, pinned: bool) -> Mapping[str, Any]:
         async with self._driver.keeping:
@@ -174,7 +177,7 @@ class Operations:
 
     async def remove(self, request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
         """Drop a blob from this node."""
-        blob = await self._here(request)
+        blob = await self._here(request, channel)
         stored = await self._driver.in_store(self._driver.store.blob, blob)
         if stored.pinned and not request.get("force"):
             raise UsageError(f"{blob} is pinned", hint="unpin it first, or use --force")

@@ -149,7 +149,7 @@ class Adoption:
     def _take(self, one: _Adopted) -> None:
         held, blob = one.held, one.held.info.blob
         if held.shown.complete:
-            held.shown = one.whole
+            held.shown, held.whole = one.whole, True
             return
         if blob in self._held:
             self._room.wrote(held.info.size - held.written)

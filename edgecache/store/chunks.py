@@ -9,14 +9,14 @@ it was to make durable are forgotten.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from hashlib import sha256
 
 from edgecache.model.content import PAGE_CHUNKS
 from edgecache.model.errors import NotFound, StoreCorrupt, StoreError, StoreFull
 from edgecache.model.have import HaveSet
-from edgecache.store.files import Files, OpenFiles
+from edgecache.store.files import Files, OpenFiles, is_unreadable
 from edgecache.store.held import Held, map_rows
 from edgecache.store.index import Index
 from edgecache.store.layout import Layout
@@ -59,7 +59,7 @@ class Chunks:
             self._room.wrote(len(data))
             held.fresh.append(index)
             held.verified = held.verified.without(index)
-            held.own = held.own.with_index(index)
+            held.own, held.hashed = held.own.with_index(index), held.hashed.with_index(index)
             held.change(have=held.shown.have.with_index(index))
         return True
 
@@ -102,32 +102,29 @@ class Chunks:
                 with self.lock:
                     held.own = HaveSet()
             data = self._files.read_at(descriptor, held.info.chunk_bytes(index), held.info.offset(index))
+        self._require_right(held, index, data)
+        held.verified = held.verified.with_index(index)
+        return data[offset:end]
+
+    def _require_right(self, held: Held, index: int, data: bytes) -> None:
         if not held.info.is_chunk(index, data, self._pages.digest(held, index)):
             raise StoreCorrupt(
                 f"chunk {index} of {held.info.blob} has changed on the disk",
                 hint="the disk may be failing; the chunk is fetched again",
             )
-        held.verified = held.verified.with_index(index)
-        return data[offset:end]
+        with self.lock:
+            held.hashed = held.hashed.with_index(index)
 
     def whole_is_right(self, held: Held) -> bool:
         """Whether the chunks in their order have the digest that the manifest gives; read and hashed only once, as the
-        manifest alone decides it.
-
-        When they have not, each is checked: StoreCorrupt, and chunks forgotten, if the disk is to blame. NotFound when
-        one is not here any more.
+        manifest alone decides it. StoreCorrupt, and chunks forgotten, when the disk is to blame; NotFound when one is
+        not here.
         """
         if held.whole is None:
-            try:
-                right = self._digest(held) == held.info.sha256
-                if not right:
-                    self.check_each(held)
-                    right = self._digest(held) == held.info.sha256
-            except StoreCorrupt as error:
-                if held.gone:
-                    raise NotFound(f"{held.info.blob} was removed") from error
-                raise
-            held.whole = right
+            with suppress(StoreCorrupt):  # which chunk it is, the slow way finds out
+                held.whole = self._digest(held) == held.info.sha256 or None
+        if held.whole is None:
+            held.whole = self._digest_of_chunks(held) == held.info.sha256
         return held.whole
 
     def _digest(self, held: Held) -> bytes:
@@ -139,26 +136,40 @@ class Chunks:
                     at += len(data)
         return digest.digest()
 
+    def _digest_of_chunks(self, held: Held) -> bytes:
+        """As `_digest`, of chunks each of which is right: if the digest then is not, it is the manifest that lies."""
+        digest = sha256()
+        for data in self._read_each(held, HaveSet.full(held.info.chunks)):
+            digest.update(data)
+        return digest.digest()
+
     def check_unseen(self, held: Held) -> None:
         """Hash the chunks that this process has not hashed, all if the file was cut short or removed. StoreCorrupt, and
         they are forgotten: some have changed."""
-        if self._files.size(self._layout.data(held.info.blob)) < held.info.size:
-            self.check_each(held)
-        self._check(held, held.shown.have - held.own - held.verified)
+        short = self._files.size(self._layout.data(held.info.blob)) < held.info.size
+        for _ in self._read_each(held, held.shown.have if short else held.shown.have - held.hashed):
+            pass
 
-    def check_each(self, held: Held) -> None:
-        """Read and hash every chunk that is here; StoreCorrupt when some have changed, and those forgotten."""
-        with self.lock:
-            held.verified = held.own = HaveSet()
-        self._check(held, held.shown.have)
-
-    def _check(self, held: Held, chunks: HaveSet) -> None:
+    def _read_each(self, held: Held, chunks: HaveSet) -> Iterator[bytes]:
+        """Chunks as they are on the disk, each right. StoreCorrupt at the end when others were not, or are unreadable:
+        those are forgotten."""
         failure: StoreCorrupt | None = None
         for index in chunks:
+            if held.gone or index not in held.shown.have:
+                raise failure or NotFound(f"chunk {index} of {held.info.blob} is not here")
             try:
-                self.read(held, index, 0, held.info.chunk_bytes(index))
-            except StoreCorrupt as error:
-                failure = failure or error
+                with self._open.use(self._layout.data(held.info.blob)) as descriptor:
+                    data = self._files.read_at(descriptor, held.info.chunk_bytes(index), held.info.offset(index))
+                self._require_right(held, index, data)
+            except StoreError as error:
+                if held.gone:
+                    raise NotFound(f"{held.info.blob} was removed") from error
+                if not isinstance(error, StoreCorrupt) and not is_unreadable(error):
+                    raise
+                self._forget(held, [index])
+                failure = failure or StoreCorrupt(error.message, hint=error.hint)
+            else:
+                yield data
         if failure is not None:
             raise failure
 
@@ -229,6 +240,7 @@ class Chunks:
             held.syncing = [index for index in held.syncing if index in have]
             held.verified -= gone
             held.own -= gone
+            held.hashed -= gone
             with suppress(StoreError):  # whoever reads finds out again
                 self._index.demote(held.info.blob, map_rows(held.info.blob, _durable(held), range(held.info.pages)))
 

@@ -41,6 +41,12 @@ def store_error(what: str, error: OSError) -> StoreError:
     return StoreError(reason, hint="see `dmesg` for what the disk says")
 
 
+def is_unreadable(error: StoreError) -> bool:
+    """Whether a disk said that it cannot give back what was written."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno == errno.EIO
+
+
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
     try:

@@ -22,13 +22,15 @@ _PAGE_MASK = (1 << PAGE_CHUNKS) - 1
 class Held:
     """A blob. `shown` is replaced as a whole, so a reader needs no lock; all else belongs to the store's lock."""
 
-    __slots__ = ("fresh", "gone", "named", "own", "root", "shown", "syncing", "unmapped", "verified", "whole")
+    __slots__ = ("fresh", "gone", "hashed", "named", "own", "root", "shown", "syncing", "unmapped", "verified", "whole")
 
     def __init__(self, shown: StoredBlob, root: bytes, *, named: bool = False) -> None:
         self.shown = shown
         self.root = root
         self.verified = HaveSet()
         """Chunks whose bytes were read back from the disk and hashed by this process."""
+        self.hashed = HaveSet()
+        """Chunks that this process has hashed, as it wrote them or since."""
         self.own = HaveSet()
         """Chunks that this process hashed as it wrote them, while none of them had to be read back from the disk."""
         self.whole: bool | None = None
@@ -68,7 +70,7 @@ class Held:
         """Its data file was replaced by one that has all chunks, hashed as they were written, and is durable."""
         self.shown = shown
         self.verified = HaveSet()
-        self.own = shown.have
+        self.own = self.hashed = shown.have
         self.whole = True
         self.fresh, self.syncing = [], []
         self.unmapped.clear()

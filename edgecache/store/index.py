@@ -309,7 +309,7 @@ class Index:
         )
 
     def set_complete(self, blob: BlobId) -> None:
-        """All chunks are here and synced and the whole is verified; durable."""
+        """All chunks are here, verified and synced; durable."""
         with self._transaction(durable=True) as db:
             db.execute("UPDATE blob SET complete = 1 WHERE id = ?", (blob,))
             db.execute("DELETE FROM chunk_map WHERE blob = ?", (blob,))

@@ -68,7 +68,7 @@ class Edgecache(Entrant):
                 continue
             if get.error is not None:
                 self.failed[host] = str(get.error)
-            elif get.reply.get("sha256") == self.task.content.sha256:
+            elif get.reply.get("blob") == self._blob:
                 self.finished[host] = get.began + get.seconds
             else:
                 self.failed[host] = f"it says that it got {get.reply}"

@@ -57,9 +57,9 @@ def test_one_content_with_other_chunks_is_got_by_its_digest_and_named_by_id_else
             twin = one.driver.store.begin(blob_id_from_root(root), root, pin=False).info.blob
             assert await one.content(f"sha256:{sha256(data)}") == data
             with pytest.raises(UsageError) as raised:
-                await one.call("rm", blob=f"sha256:{sha256(data)}")
+                await one.call("explain", blob=f"sha256:{sha256(data)}")
             assert all(blob in str(raised.value.hint) for blob in (put, twin))
-            await one.call("rm", blob=put)
+            assert (await one.call("rm", blob=f"sha256:{sha256(data)}"))["blob"] == put, "it has that digest"
             await one.call("rm", blob=twin)
 
     run(work)

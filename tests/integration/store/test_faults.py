@@ -35,7 +35,8 @@ class FaultyFiles(Files):
 
     def _fail(self, operation: str) -> None:
         if operation in self.failing:
-            raise store_error(operation, OSError(self.failing[operation], "as told"))
+            error = OSError(self.failing[operation], "as told")
+            raise store_error(operation, error) from error
 
     def free(self) -> int:
         return super().free() if self.space is None else self.space
@@ -126,6 +127,22 @@ def test_rot_of_what_was_there_before_the_start_is_found_before_the_blob_is_comp
         store.complete(sample.blob)
     assert store.blob(sample.blob).have == HaveSet.of([1, 3])
     sample.fetch(store, [0, 2])
+    store.complete(sample.blob)
+
+
+def test_a_chunk_that_the_disk_cannot_read_any_more_is_lost(
+    opened: Opener, files: FaultyFiles, sample: Sample
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store)
+    store.close()
+    store = opened(files=files)
+    files.failing["glance_at"] = errno.EIO
+    with pytest.raises(StoreCorrupt, match="as told"):
+        store.complete(sample.blob)
+    files.failing.clear()
+    assert not store.blob(sample.blob).have
+    sample.fetch(store)
     store.complete(sample.blob)
 
 

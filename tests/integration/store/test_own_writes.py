@@ -1,4 +1,4 @@
-"""What the store takes from its own writes: bytes still in memory, the whole hashed ahead, chunks during a sync."""
+"""What the store takes from its own writes: bytes still in memory, the digest of the whole, chunks during a sync."""
 
 from __future__ import annotations
 
@@ -241,6 +241,48 @@ def test_rot_is_no_lie_of_the_manifest(opened: Opener, sample: Sample, tmp_path:
     assert 1 not in store.blob(sample.blob).have
     store.put_chunk(sample.blob, 1, sample.chunk(1))
     assert store.whole_is_right(sample.blob)
+
+
+def test_a_chunk_that_another_forgets_meanwhile_is_no_lie(
+    opened: Opener, files: WatchedFiles, sample: Sample, tmp_path: Path
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store)
+    flip(tmp_path, sample, 4)
+
+    def read() -> None:
+        files.evicted = True
+        with pytest.raises(StoreCorrupt):
+            store.read(sample.blob, 4)
+
+    files.during_read = read
+    with pytest.raises(NotFound):
+        store.whole_is_right(sample.blob)
+    store.put_chunk(sample.blob, 4, sample.chunk(4))
+    assert store.whole_is_right(sample.blob)
+
+
+def test_a_data_file_that_somebody_removed_costs_its_chunks(opened: Opener, sample: Sample, tmp_path: Path) -> None:
+    store = opened(open_files=0)
+    sample.fetch(store)
+    (tmp_path / f"store/blobs/{sample.blob}.data").unlink()
+    with pytest.raises(StoreCorrupt):
+        store.whole_is_right(sample.blob)
+    assert not store.blob(sample.blob).have
+    sample.fetch(store)
+    assert store.whole_is_right(sample.blob)
+
+
+def test_what_memory_had_to_give_up_is_not_read_again_to_complete(
+    opened: Opener, files: WatchedFiles, sample: Sample
+) -> None:
+    store = opened(files=files)
+    sample.fetch(store)
+    files.evicted = True
+    store.read(sample.blob, 0)
+    before = files.read
+    store.complete(sample.blob)
+    assert files.read == before
 
 
 def test_what_is_there_again_when_each_chunk_is_looked_at_is_no_lie_either(

@@ -130,6 +130,17 @@ def test_goodput_starts_again_after_silence() -> None:
     assert goodput.rate == pytest.approx(500_000 / 0.1), "the silence before does not count"
 
 
+def test_goodput_from_before_a_short_silence_holds_for_a_window() -> None:
+    goodput = Goodput()
+    goodput.sample(0.0, 0, 0.0)
+    goodput.sample(0.1, 1_000_000, 0.0)
+    for at in (0.5, 0.55):
+        goodput.sample(at, 1_000_000, 0.0)
+        assert goodput.rate == pytest.approx(1e7)
+    goodput.sample(0.61, 1_000_000, 0.0)
+    assert goodput.rate == 0.0, "nothing was acknowledged meanwhile"
+
+
 @dataclass
 class World:
     """A kernel, a transport, TLS and an event loop, none of which does IO."""
