@@ -106,7 +106,8 @@ class Getting:
         if request.get("wait") is False:
             return await self._start(blob, priority)
         await self._fetch(blob, priority, channel)
-        stored = await self.attended(channel, self.kept(blob, ref, pin=pin), show=True)
+        await self.attended(channel, self._check(blob, ref), show=True)
+        stored = await self.kept(blob, ref, pin=pin)
         if request.get("content"):
             await self.send_content(stored, channel, {"event": "content", "size": stored.info.size})
         views = [view for view in driver.node.swarm.fetches() if view.blob == blob]
@@ -126,19 +127,24 @@ class Getting:
     async def kept(self, blob: BlobId, ref: BlobRef, *, pin: bool) -> StoredBlob:
         """A blob that was fetched, as it is here now; NotFound when it is not what `ref` names."""
         driver = self._driver
-        if ref.sha256 is not None:
-            right = driver.store.blob(blob).info.sha256 == ref.sha256 and await self.wholes.right(blob)
-            if right is None:
-                raise NotFound(f"{blob} is not all here any more", hint="get it again: only what is lost is fetched")
-            if not right:
-                raise NotFound(
-                    f"a peer says that {blob} is {ref}, and it is not", hint="get the blob by the ID that `put` printed"
-                )
+        await self._check(blob, ref)
         if pin:
             async with driver.keeping:
                 await driver.in_store(driver.store.set_pinned, blob, True)
                 driver.post(v.BlobPinned(blob, True))
         return driver.store.blob(blob)
+
+    async def _check(self, blob: BlobId, ref: BlobRef) -> None:
+        """Raises NotFound when a digest names something else than what is here."""
+        if ref.sha256 is None:
+            return
+        right = self._driver.store.blob(blob).info.sha256 == ref.sha256 and await self.wholes.right(blob)
+        if right is None:
+            raise NotFound(f"{blob} is not all here any more", hint="get it again: only what is lost is fetched")
+        if not right:
+            raise NotFound(
+                f"a peer says that {blob} is {ref}, and it is not", hint="get the blob by the ID that `put` printed"
+            )
 
     async def first_chunk(self, stored: StoredBlob) -> bytes:
         """The beginning of a blob, perhaps all of it."""
@@ -258,9 +264,11 @@ class Getting:
         try:
             while not working.done():
                 await asyncio.wait(either, timeout=SILENCE_MAX, return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    break
                 if gone.done():
                     raise ConnectionAbortedError("the command hung up")
-                if show and self.wholes.hashing and not working.done():
+                if show and self.wholes.hashing:
                     await channel.say(_HASHING)
             return await working
         finally:

@@ -147,14 +147,11 @@ class Operations:
 
     async def _here(self, request: Mapping[str, Any], channel: Channel) -> BlobId:
         """The one blob of this store that the request names; a digest names only what has it."""
-        return await self._getting.attended(channel, self._named(request))
-
-    async def _named(self, request: Mapping[str, Any]) -> BlobId:
         ref = parse_blob_ref(str(request.get("blob", "")))
         store = self._driver.store
         found = await self._driver.in_store(lambda: store.find(prefix=ref.blob or ref.prefix or "", sha256=ref.sha256))
         if ref.sha256 is not None:
-            found = sorted(await self._getting.wholes.called(found))
+            found = sorted(await self._getting.attended(channel, self._getting.wholes.called(found, here=True)))
         if len(found) > 1:
             raise several(ref, found)
         if not found:

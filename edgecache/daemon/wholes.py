@@ -36,14 +36,15 @@ class Wholes:
             self._driver.spawn(self._answer(blob, answer))
         return await asyncio.shield(answer)
 
-    async def called(self, blobs: Collection[BlobId]) -> set[BlobId]:
-        """Of those whose manifests say the same digest: one that is here and has it, else those that may have it."""
+    async def called(self, blobs: Collection[BlobId], *, here: bool = False) -> set[BlobId]:
+        """Of those whose manifests say the same digest: one that is here and has it, else those that may have it, of
+        which not all is here; none of these when it must be `here`."""
         possible = set[BlobId]()
         for blob in sorted(blobs):
             right = await self.right(blob)
             if right:
                 return {blob}
-            if right is None:
+            if right is None and not here:
                 possible.add(blob)
         return possible
 

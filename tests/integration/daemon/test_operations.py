@@ -60,6 +60,8 @@ def test_one_content_with_other_chunks_is_got_by_its_digest_and_named_by_id_else
                 await one.call("explain", blob=f"sha256:{sha256(data)}")
             assert all(blob in str(raised.value.hint) for blob in (put, twin))
             assert (await one.call("rm", blob=f"sha256:{sha256(data)}"))["blob"] == put, "it has that digest"
+            with pytest.raises(NotFound):
+                await one.call("rm", blob=f"sha256:{sha256(data)}")
             await one.call("rm", blob=twin)
 
     run(work)
