@@ -160,6 +160,8 @@ class Blob:
     """New chunks that subscribers have not heard of."""
     claiming: bool = False
     """What we have under way from others than fellows, or they from us, has changed since subscribers were told."""
+    crossing: bool = False
+    """... and some of it crosses a site border."""
     asked: dict[int, None] = field(default_factory=dict)
     """Chunks of a complete holding that were asked of us since then, the last few."""
     flushing: bool = False

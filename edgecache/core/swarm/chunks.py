@@ -183,6 +183,7 @@ class Chunks:
             self._crossing.asked(size, now)
         if not neighbour.fellow and len(picker.shares) > 1:
             self._state.blobs[blob].claiming = True
+            self._state.blobs[blob].crossing |= request.crosses
         fetch.rate.begin(now)
         picker.asked(index)
         fetch.left_at.pop(index, None)

@@ -96,12 +96,16 @@ class Talk:
             if news or (claiming and told):
                 out.send(neighbour.peer.node, Have(blob.blob, HaveSet(news), full=False, wanting=wants, coming=told))
         blob.fresh = 0
-        blob.claiming = False
+        blob.claiming = blob.crossing = False
         blob.asked.clear()
 
     def claim(self, blob: Blob, now: Instant, out: Outbox) -> None:
-        """What comes from others than fellows has changed: fellows hear of it soon, and leave it to us."""
-        self._flush_soon(blob, now, out)
+        """What comes from others than fellows has changed: fellows hear of it soon, and leave it to us; at once when it
+        crosses a site border, where two that ask for the same in one moment cost most."""
+        if blob.crossing:
+            self.flush(blob, out)
+        else:
+            self._flush_soon(blob, now, out)
 
     def asked(self, blob: Blob, index: int, now: Instant, out: Outbox) -> None:
         """Somebody asks us for a chunk of what we hold all of: it will soon be had from him, others may leave it."""
