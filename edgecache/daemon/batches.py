@@ -168,7 +168,8 @@ class ManyGets:
                 ref = parse_blob_ref(name)
                 blob = await self._getting.resolved(ref)
                 await self._getting.fetch_one_of_many(blob, self._priority, over)
-                stored = await self._getting.kept(blob, ref, pin=self._pin)
+                await self._getting.check(blob, ref)
+                stored = await self._getting.kept(blob, pin=self._pin)
                 first = await self._getting.first_chunk(stored) if self._content else b""
             except EdgecacheError as error:
                 async with self._speaking:

@@ -106,8 +106,8 @@ class Getting:
         if request.get("wait") is False:
             return await self._start(blob, priority)
         await self._fetch(blob, priority, channel)
-        await self.attended(channel, self._check(blob, ref), show=True)
-        stored = await self.kept(blob, ref, pin=pin)
+        await self.attended(channel, self.check(blob, ref), show=True)
+        stored = await self.kept(blob, pin=pin)
         if request.get("content"):
             await self.send_content(stored, channel, {"event": "content", "size": stored.info.size})
         views = [view for view in driver.node.swarm.fetches() if view.blob == blob]
@@ -124,17 +124,16 @@ class Getting:
             reports.over()
         return {"blob": blob, "started": True}
 
-    async def kept(self, blob: BlobId, ref: BlobRef, *, pin: bool) -> StoredBlob:
-        """A blob that was fetched, as it is here now; NotFound when it is not what `ref` names."""
+    async def kept(self, blob: BlobId, *, pin: bool) -> StoredBlob:
+        """A blob that was fetched, as it is here now."""
         driver = self._driver
-        await self._check(blob, ref)
         if pin:
             async with driver.keeping:
                 await driver.in_store(driver.store.set_pinned, blob, True)
                 driver.post(v.BlobPinned(blob, True))
         return driver.store.blob(blob)
 
-    async def _check(self, blob: BlobId, ref: BlobRef) -> None:
+    async def check(self, blob: BlobId, ref: BlobRef) -> None:
         """Raises NotFound when a digest names something else than what is here."""
         if ref.sha256 is None:
             return

@@ -62,11 +62,6 @@ class HaveSet:
         """What of 0..count-1 is not here."""
         return HaveSet(((1 << count) - 1) & ~self.bits)
 
-    def run_from(self, index: int) -> int:
-        """How many are here without a gap from `index` on."""
-        gaps = ~(self.bits >> index)
-        return (gaps & -gaps).bit_length() - 1
-
     def __contains__(self, index: int) -> bool:
         return bool(self.bits >> index & 1)
 

@@ -22,12 +22,6 @@ def test_runs_begin_with_what_is_absent() -> None:
     assert HaveSet.from_runs([4]) == HaveSet()
 
 
-def test_how_far_it_goes_without_a_gap() -> None:
-    have = HaveSet.of([0, 1, 2, 5, 70])
-    assert [have.run_from(index) for index in (0, 2, 3, 5, 6, 70, 71, 500)] == [3, 1, 0, 1, 0, 1, 0, 0]
-    assert HaveSet.full(1000).run_from(0) == 1000
-
-
 def test_negative_indexes_are_refused() -> None:
     with pytest.raises(IndexError):
         HaveSet.of([3, -1])
