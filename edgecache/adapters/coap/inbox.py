@@ -36,14 +36,16 @@ class Inbox:
         """Where the next bytes go; never empty."""
         return memoryview(self._buffer)[self._filled :]
 
-    def fill(self, count: int) -> bool:
-        """So many bytes were put into `space`; whether it is worth asking for the next message."""
+    def fill(self, count: int) -> None:
+        """So many bytes were put into `space`."""
         self._filled += count
-        return self._filled - self._begin >= self._expected
 
     def next(self) -> Frame | None:
         """The next complete message, or None: read more. Raises MalformedMessage."""
         have = self._filled - self._begin
+        if not have:
+            self._begin = self._filled = 0
+            return None
         if not self._expected:
             with memoryview(self._buffer) as view:
                 sizes = measure(view[self._begin : self._filled])
@@ -51,7 +53,8 @@ class Inbox:
                 self._allow(sizes[1], sizes[0])
                 self._expected = sizes[0]
         if not self._expected or have < self._expected:
-            self._make_room()
+            if self._begin or len(self._buffer) < self._expected:
+                self._make_room()
             return None
         end = self._begin + self._expected
         if len(self._buffer) > ROOM_BYTES:  # made for this message: it goes with the payload
@@ -67,8 +70,6 @@ class Inbox:
     def _make_room(self) -> None:
         """Move what is left to the front, of a buffer of the size that is needed."""
         size = max(ROOM_BYTES, self._expected)
-        if self._begin == 0 and len(self._buffer) == size:
-            return
         rest = self._buffer[self._begin : self._filled]
         if len(self._buffer) == size:
             self._buffer[: len(rest)] = rest

@@ -155,7 +155,7 @@ class CoapLinks(Links):
             rtt=connection.rtt if connection.rtt is not None else (state.rtt or None if state else None),
             sent=stream.sent,
             received=stream.received,
-            queued=stream.queued + (state.outstanding if state else 0),
+            queued=stream.unacknowledged,
         )
 
     async def stop(self) -> None:

@@ -105,7 +105,7 @@ class SecureStream(asyncio.BufferedProtocol):
         self.received += nbytes
         if not self._ending:
             self._tls.feed(self._buffer[:nbytes])
-            self._guarded(self._advance)
+            self._guarded(self._read if self._secure else self._advance)
             if self._inbox.large:
                 self._piece(nbytes)
 
@@ -152,7 +152,7 @@ class SecureStream(asyncio.BufferedProtocol):
         return Unreachable(f"TLS: {text}")
 
     def _advance(self) -> None:
-        if self._secure or self._handshake():
+        if self._handshake():
             self._read()
 
     def _handshake(self) -> bool:
@@ -170,30 +170,28 @@ class SecureStream(asyncio.BufferedProtocol):
         return True
 
     def _read(self) -> None:
+        inbox, tls = self._inbox, self._tls
         while not self._ending and self._held is None:
-            frame = self._inbox.next()
+            frame = inbox.next()
             if frame is not None:
                 self.partial_since = None
                 self._user.frame(frame)
-            elif not self._decrypt():
+            elif tls.dry or not self._decrypt():
                 break
-        if not self._inbox.partial:
-            self.partial_since = None
-        elif self.partial_since is None:
+        if self.partial_since is None and inbox.partial:
             self.partial_since = self._loop.time()
-        if self._writer is not None:
+        if tls.has_output and self._writer is not None:
             self._writer.flush_tls()
 
     def _decrypt(self) -> bool:
-        """Fill the inbox until a message may be complete; False when more must come from the network first."""
-        while True:
-            count = self._tls.read_into(self._inbox.space())
-            if count is None:
-                return False
-            if count == 0:
-                raise Unreachable("closed by the peer")
-            if self._inbox.fill(count):
-                return True
+        """Fill the inbox with what there is; False when more must come from the network first."""
+        count = self._tls.read_into(self._inbox.space())
+        if count is None:
+            return False
+        if count == 0:
+            raise Unreachable("closed by the peer")
+        self._inbox.fill(count)
+        return True
 
     def hold(self, seconds: float) -> None:
         """Read nothing for a while: TCP slows the peer down."""
@@ -215,9 +213,10 @@ class SecureStream(asyncio.BufferedProtocol):
         self._writer.send(message)
 
     @property
-    def queued(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-        return self._writer.queued if self._writer is not None else 0
+    def unacknowledged(self) -> int:
+        """Bytes of ours that the peer has not acknowledged, wherever they are."""
+        state = self.socket_state()
+        return self._writer.unacknowledged(state.acked) if self._writer is not None and state is not None else 0
 
     @property
     def sent(self) -> int:

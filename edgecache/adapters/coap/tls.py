@@ -17,10 +17,18 @@ class TlsStream:
         self._failure: ssl.SSLError | None = None
         """What went wrong after bytes that were still good, until it is told."""
         self._broken = False
+        self.dry = False
+        """Nothing more can be read before more is fed."""
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `take` has anything to give."""
+        return self._outgoing.pending > 0
 
     def feed(self, ciphertext: memoryview) -> None:
         """Bytes from the network."""
         self._incoming.write(ciphertext)
+        self.dry = False
 
     def handshake(self) -> bool:
         """Go on with the handshake; True when it is done. Raises ssl.SSLError; the alert is then in `take`."""
@@ -47,6 +55,7 @@ class TlsStream:
             while filled < size and (got := read(size - filled, space[filled:])):
                 filled += got
         except ssl.SSLWantReadError:
+            self.dry = True
             return filled or None
         except ssl.SSLZeroReturnError:
             return filled

@@ -47,6 +47,8 @@ class LinkWriter:
         self._goodput = Goodput()
         self._credit = 0
         self._delay = 0.0
+        self._full = False
+        """The credit is all that there was room for: once it is used, there is none for `_delay`."""
         self._blocked = False
         self._closed = False
         self._wake: asyncio.TimerHandle | None = None
@@ -58,10 +60,9 @@ class LinkWriter:
         transport.set_write_buffer_limits(high=0)
         self._tune(bounds.queue_bytes_min)
 
-    @property
-    def queued(self) -> int:
-        """Bytes that are not in the kernel yet."""
-        return self._queue.bytes + self._transport.get_write_buffer_size()
+    def unacknowledged(self, acked: int) -> int:
+        """Bytes of ours that the peer has not acknowledged, when it has acknowledged so many in all."""
+        return max(self._queue.bytes + self.written - acked, 0)
 
     def send(self, message: Outgoing) -> None:
         """Queue a message; its `sent` is called once: when its last byte went to the socket layer, or never will."""
@@ -70,7 +71,8 @@ class LinkWriter:
                 self._loop.call_soon(message.sent)
             return
         self._queue.put(message)
-        self.pump()
+        if self._wake is None or self._credit >= ROOM_MIN:
+            self.pump()
 
     def flush_tls(self) -> None:
         """Send what TLS itself wants to say."""
@@ -85,18 +87,21 @@ class LinkWriter:
 
     def resume(self) -> None:
         """The kernel takes more."""
-        self._blocked = False
+        self._blocked = self._full = False
         self.pump()
 
     def pump(self) -> None:
         """Send as much as may be sent now."""
         while self._queue.bytes and not self._blocked and not self._closed and not self._transport.is_closing():
-            if self._credit < ROOM_MIN:
+            if self._credit < ROOM_MIN and not self._full:
                 self._credit = self._room()
             if self._credit < ROOM_MIN:
+                self._full = False
                 self._wake_later()
                 return
             self._write_slice(self._credit)
+        if not self._queue:
+            self._full = False  # what comes next may come much later
         if self._when_empty is not None and not self._queue and not self._blocked:
             done, self._when_empty = self._when_empty, None
             done()
@@ -116,6 +121,7 @@ class LinkWriter:
 
     def _room(self) -> int:
         state = self._gauge.read()
+        outstanding = self.written - state.acked  # nothing waits before the kernel: it has not said stop
         self._goodput.sample(self._loop.time(), state.acked, state.min_rtt)
         rate, bounds = self._goodput.rate, self._bounds
         least = max(bounds.queue_bytes_min, SEGMENTS_MIN * state.segment)
@@ -123,7 +129,9 @@ class LinkWriter:
         self._tune(budget)
         # While the rate is still growing, it says little: an acknowledgement is due in a round trip.
         self._delay = min(ROOM_MIN / rate, state.rtt) if rate else state.min_rtt
-        return min(budget - state.outstanding, max(SLICE_BYTES, min(int(rate * SLICE_SECONDS), SLICE_BYTES_MAX)))
+        room, most = budget - outstanding, max(SLICE_BYTES, min(int(rate * SLICE_SECONDS), SLICE_BYTES_MAX))
+        self._full = room <= most
+        return min(room, most)
 
     def _tune(self, budget: int) -> None:
         """Let the kernel wake us while it still has a part of the budget to send."""

@@ -36,10 +36,10 @@ def connection_of(node: Node) -> Connection:
 
 def in_socket(connection: Connection) -> int:
     """Bytes in the transport and the kernel that the peer has not acknowledged."""
-    transport, state = connection.stream._transport, connection.stream.socket_state()
-    assert transport is not None
+    writer, state = connection.stream._writer, connection.stream.socket_state()
+    assert writer is not None
     assert state is not None
-    return transport.get_write_buffer_size() + state.outstanding
+    return writer.written - state.acked
 
 
 @in_mesh
@@ -98,7 +98,7 @@ async def test_little_waits_in_the_socket_of_a_slow_link(mesh: Mesh) -> None:
         most = max(most, in_socket(connection))
     peer.close()
     assert FLOOR / 4 < most <= 1.1 * FLOOR
-    assert connection.stream.queued > 16 * CHUNK_BYTES
+    assert connection.stream.unacknowledged > 16 * CHUNK_BYTES
 
 
 @in_mesh

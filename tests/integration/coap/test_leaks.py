@@ -27,7 +27,7 @@ def serving(peer: Node) -> int:
 
 def tables(peer: Node) -> list[int]:
     connection = connection_of(peer)
-    return [len(connection.questions), serving(peer), len(connection.in_progress), connection.stream.queued]
+    return [len(connection.questions), serving(peer), len(connection.in_progress), connection.stream.unacknowledged]
 
 
 @in_mesh

@@ -26,9 +26,7 @@ def pour(inbox: Inbox, data: bytes, step: int) -> list[Frame]:
         space[:count] = data[:count]
         space.release()
         data = data[count:]
-        if not inbox.fill(count):
-            assert inbox.next() is None
-            continue
+        inbox.fill(count)
         while (frame := inbox.next()) is not None:
             frames.append(frame)
     return frames

@@ -157,7 +157,7 @@ class World:
     writer: LinkWriter | None = None
 
     def read(self) -> SocketState:
-        return SocketState(self.outstanding, self.acked, 0.001, 0.001)
+        return SocketState(self.acked, 0.001, 0.001)
 
     def set_low_water(self, size: int) -> None:
         self.low_water.append(size)
@@ -245,7 +245,16 @@ def test_an_unknown_link_is_given_little_and_then_as_much_as_it_carries() -> Non
         world.acknowledge(500, 0.005)
         world.fire()
     assert world.outstanding <= FLOOR
-    assert out.queued > 0
+    assert out.unacknowledged(world.acked) > world.outstanding
+
+
+def test_on_a_link_that_was_idle_a_message_goes_at_once() -> None:
+    world = World()
+    out = writer(world)
+    out.send(Outgoing(b"h", bytes(FLOOR - 100)))  # takes all the room there was
+    world.acknowledge(1 << 30, 5.0)
+    out.send(Outgoing(b"ping", b"", rank=Rank.URGENT))
+    assert world.written[-1] == b"ping"
 
 
 def test_a_fast_link_is_fed_in_larger_slices_and_no_larger_than_that() -> None:
@@ -269,7 +278,8 @@ def test_nothing_is_written_while_the_kernel_takes_nothing() -> None:
     assert len(world.waiting) <= SLICE_BYTES
     out.send(Outgoing(b"c", b"control"))
     assert len(world.written) == 1
-    world.takes, world.waiting, world.outstanding = 1 << 30, b"", 0
+    world.takes, world.waiting = 1 << 30, b""
+    world.outstanding, world.acked = 0, len(world.written[0])
     out.resume()
     assert len(world.written) == 2
 
