@@ -15,7 +15,8 @@ from edgecache.ports import ChunkStore, Part, Refusal, Whole
 from edgecache.wire.messages import LARGE_CHUNKS, Hello
 
 TURN_TIMEOUT = 60.0
-"""Longest wait of an asked unit for its turn; the asker has given up long before."""
+"""A unit waits for its turn at least so long, at most twice: its asker has given up long before. One timer for all, as
+one for each, that never fires, would cost more than the unit's way through the core."""
 
 
 class Serving:
@@ -26,6 +27,9 @@ class Serving:
         self._turns: dict[v.RequestId, asyncio.Future[Refusal | None]] = {}
         self._sending: dict[tuple[NodeId, BlobId, int, int], list[v.RequestId]] = {}
         """Units on their way; a peer may ask for one again before the first has left."""
+        self._looked_at: set[v.RequestId] = set()
+        """Those that waited when `_look` came by last."""
+        self._look_again: asyncio.TimerHandle | None = None
         self._large_chunks: set[NodeId] = set()
         """Linked peers that know them."""
 
@@ -67,6 +71,8 @@ class Serving:
         request = driver.next_request()
         turn: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
         self._turns[request] = turn
+        if self._look_again is None:
+            self._look_again = asyncio.get_running_loop().call_later(TURN_TIMEOUT, self._look)
 
         def read() -> bytes:
             if digest is not None and driver.store.chunk_digest(blob, index) != digest:
@@ -75,15 +81,12 @@ class Serving:
 
         try:
             driver.post(v.UnitAsked(request, peer, blob, index, end - offset, chunk, priority))
-            if not turn.done():
-                async with asyncio.timeout(TURN_TIMEOUT):
-                    await turn
-            if (refusal := turn.result()) is not None:
+            if (refusal := await turn) is not None:
                 return refusal
             data = driver.store.read_now(blob, index, digest, offset, end - offset)
             if data is None:
                 data = await driver.in_store(read, lane=Lane.READ)
-        except (NotFound, StoreError, TimeoutError) as error:
+        except (NotFound, StoreError) as error:
             driver.post(v.UnitWithdrawn(request))
             if isinstance(error, StoreCorrupt):
                 driver.warn(f"corrupt:{blob}", f"{blob}: {error}")
@@ -109,6 +112,16 @@ class Serving:
         turn = self._turns.get(request)
         if turn is not None and not turn.done():
             turn.set_result(answer)
+
+    def _look(self) -> None:
+        """Refuse what waited at the last look already."""
+        waiting = {request for request, turn in self._turns.items() if not turn.done()}
+        for request in self._looked_at & waiting:
+            self._turn(request, Refusal())
+            self._driver.post(v.UnitWithdrawn(request))
+        self._looked_at = waiting
+        loop = asyncio.get_running_loop()
+        self._look_again = loop.call_later(TURN_TIMEOUT, self._look) if self._turns else None
 
     def sent(self, peer: NodeId, blob: BlobId, index: int, offset: int) -> None:
         """The last byte of a unit went to the socket."""

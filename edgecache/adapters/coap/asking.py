@@ -12,6 +12,7 @@ from edgecache.adapters.coap.connection import Connection
 from edgecache.adapters.coap.exchange import Exchange
 from edgecache.adapters.coap.framing import CONTENT_OCTETS, Code, Frame, Option
 from edgecache.adapters.coap.greeting import diagnostic
+from edgecache.adapters.coap.questions import Unanswered
 from edgecache.adapters.coap.switchboard import Switchboard
 from edgecache.adapters.coap.units import BLOCK_BYTES, SZX_BERT, block_option
 from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES
@@ -69,16 +70,15 @@ class Asker:
     async def _ask(self, peer: NodeId, options: bytes, timeout: float) -> Frame:
         """GET without the library; `options` are encoded."""
         connection = self._to(peer)
-        token, coming = connection.questions.ask()
+        token, coming = connection.questions.ask(timeout)
         try:
             connection.say(f.head(Code.GET, token, options, 0))
-            async with asyncio.timeout(timeout):
-                answer = await coming
-        except TimeoutError as cause:
-            raise TimedOut(f"no answer from {peer} within {timeout:g} s") from cause
+            answer = await coming
         finally:
             connection.questions.forget(token)
-        if answer is None:
+        if answer is Unanswered.LATE:
+            raise TimedOut(f"no answer from {peer} within {timeout:g} s")
+        if answer is Unanswered.LOST:
             raise Unreachable(f"the link to {peer} was lost")
         if answer.code != Code.CONTENT:
             age = next((value for number, value in answer.options if number == Option.MAX_AGE), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from enum import Enum
 
 from edgecache.adapters.coap.framing import Frame
 
@@ -13,40 +14,56 @@ OURS = b"\0"
 _NUMBER_BYTES = 3
 
 
+class Unanswered(Enum):
+    """Why there is no answer."""
+
+    LATE = "late"
+    LOST = "lost"
+
+
+Answer = Frame | Unanswered
+
+
 class Questions:
     """The table of one connection. Whoever asks bounds it: each question is forgotten when its asker has ended."""
 
     def __init__(self) -> None:
-        self._waiting: dict[bytes, asyncio.Future[Frame | None]] = {}
+        self._waiting: dict[bytes, tuple[asyncio.Future[Answer], asyncio.TimerHandle]] = {}
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def ask(self) -> tuple[bytes, asyncio.Future[Frame | None]]:
-        """A token that is not in use, and its answer to come: None when the connection is lost."""
+    def ask(self, timeout: float) -> tuple[bytes, asyncio.Future[Answer]]:
+        """A token that is not in use, and its answer to come, or why there is none after `timeout` seconds."""
         token = OURS + (next(self._numbers) % 256**_NUMBER_BYTES).to_bytes(_NUMBER_BYTES, "big")
-        answer: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = answer
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting[token] = answer, loop.call_later(timeout, _settle, answer, Unanswered.LATE)
         return token, answer
 
     def forget(self, token: bytes) -> None:
         """The asker waits no more; a late answer is dropped."""
-        self._waiting.pop(token, None)
+        if (waiting := self._waiting.pop(token, None)) is not None:
+            waiting[1].cancel()
 
     def answered(self, frame: Frame) -> bool:
         """Whether this is an answer to one of ours, late ones included."""
         if not frame.token.startswith(OURS):
             return False
-        self._settle(self._waiting.pop(frame.token, None), frame)
+        if (waiting := self._waiting.pop(frame.token, None)) is not None:
+            waiting[1].cancel()
+            _settle(waiting[0], frame)
         return True
 
     def lost(self) -> None:
         """No answer will come."""
         waiting, self._waiting = self._waiting, {}
-        for answer in waiting.values():
-            self._settle(answer, None)
+        for answer, late in waiting.values():
+            late.cancel()
+            _settle(answer, Unanswered.LOST)
 
-    def _settle(self, answer: asyncio.Future[Frame | None] | None, frame: Frame | None) -> None:
-        if answer is not None and not answer.done():
-            answer.set_result(frame)
+
+def _settle(answer: asyncio.Future[Answer], found: Answer) -> None:
+    if not answer.done():
+        answer.set_result(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from edgecache.adapters.coap.framing import Code, Frame
-from edgecache.adapters.coap.questions import OURS, Questions
+from edgecache.adapters.coap.questions import OURS, Questions, Unanswered
 
 
 def answer(token: bytes) -> Frame:
@@ -15,7 +15,7 @@ def answer(token: bytes) -> Frame:
 def test_answers_find_their_questions() -> None:
     async def work() -> None:
         questions = Questions()
-        (first, one), (second, two) = questions.ask(), questions.ask()
+        (first, one), (second, two) = questions.ask(60), questions.ask(60)
         assert first != second
         assert first.startswith(OURS)
         assert questions.answered(answer(second))
@@ -34,11 +34,22 @@ def test_answers_find_their_questions() -> None:
 def test_a_lost_connection_ends_all() -> None:
     async def work() -> None:
         questions = Questions()
-        (_, one), (_, two) = questions.ask(), questions.ask()
+        (_, one), (_, two) = questions.ask(60), questions.ask(60)
         two.cancel()
         questions.lost()
-        assert one.result() is None
+        assert one.result() is Unanswered.LOST
         assert not len(questions)
+
+    asyncio.run(work())
+
+
+def test_a_question_without_an_answer_ends_in_time() -> None:
+    async def work() -> None:
+        questions = Questions()
+        (_, one), (answered, two) = questions.ask(0.001), questions.ask(0.001)
+        questions.answered(answer(answered))
+        assert await one is Unanswered.LATE
+        assert two.result() == answer(answered)
 
     asyncio.run(work())
 
@@ -47,7 +58,7 @@ def test_numbers_begin_again_after_the_last() -> None:
     async def work() -> None:
         questions = Questions()
         questions._numbers = iter(range(256**3 - 1, 256**3 + 1))  # type: ignore[assignment]
-        tokens = [questions.ask()[0] for _ in range(2)]
+        tokens = [questions.ask(60)[0] for _ in range(2)]
         assert tokens == [OURS + b"\xff\xff\xff", OURS + b"\0\0\0"]
 
     asyncio.run(work())

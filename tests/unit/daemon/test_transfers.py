@@ -116,6 +116,28 @@ def test_an_asker_that_goes_is_forgotten() -> None:
     run(work())
 
 
+def test_a_unit_that_the_core_never_answers_is_refused_in_the_end() -> None:
+    async def work() -> None:
+        desk = Desk()
+        asked = desk.ask()
+        await desk.engine.settle()
+        desk.serving._look()
+        late = desk.ask()
+        await desk.engine.settle()
+        assert not asked.done()
+        desk.serving._look()
+        assert await asked == Refusal()
+        (withdrawn,) = desk.engine.heard(v.UnitWithdrawn)
+        first, second = desk.engine.heard(v.UnitAsked)
+        assert (withdrawn.request, late.done()) == (first.request, False)
+        desk.serving.serve(v.ServeUnit(second.request))
+        assert await late == Part(CHUNK, more=False)
+        desk.serving._look()
+        assert desk.serving._look_again is None, "nobody waits"
+
+    run(work())
+
+
 def test_a_refusal_is_passed_on() -> None:
     async def work() -> None:
         desk = Desk()
