@@ -24,7 +24,7 @@ from edgecache.adapters.pki.profile import check_peer
 from edgecache.adapters.pki.signer import NodeSigner
 from edgecache.adapters.system.addresses import AddressWatcher, own_addresses, without_zones
 from edgecache.adapters.system.clock import SystemClock
-from edgecache.adapters.system.coalescing import CoalescingSelector
+from edgecache.adapters.system.coalescing import CoalescingSelector, event_loop
 from edgecache.adapters.system.device import host_id
 from edgecache.adapters.system.journal import RateLimited, configure_logging
 from edgecache.adapters.system.process import settle
@@ -69,7 +69,7 @@ def run_agent(config: Config) -> int:
     configure_logging(config.log.level)
     settle()
     selector = CoalescingSelector()
-    with asyncio.Runner(loop_factory=partial(asyncio.SelectorEventLoop, selector)) as runner:
+    with asyncio.Runner(loop_factory=partial(event_loop, selector)) as runner:
         code = runner.run(_run(config, selector.piece))
     busy = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
     for thread in busy:

@@ -11,6 +11,7 @@ rests.
 
 from __future__ import annotations
 
+import asyncio
 import selectors
 import time
 from collections.abc import Callable
@@ -64,3 +65,12 @@ class CoalescingSelector(selectors.EpollSelector):
 
     def _due(self) -> float:
         return min(REST_SECONDS * self._pieces, REST_MAX_SECONDS) * max(0.0, 1 - self._bytes / ENOUGH_BYTES)
+
+
+def event_loop(selector: CoalescingSelector) -> asyncio.AbstractEventLoop:
+    """The loop of asyncio over that selector. It looks at the clock 70 times for a chunk that comes through a swarm:
+    here that is the system's function, without a method around it.
+    """
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = time.monotonic  # type: ignore[method-assign]
+    return loop

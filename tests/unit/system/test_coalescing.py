@@ -9,7 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgecache.adapters.system.coalescing import ENOUGH_BYTES, REST_MAX_SECONDS, REST_SECONDS, CoalescingSelector
+from edgecache.adapters.system.coalescing import (
+    ENOUGH_BYTES,
+    REST_MAX_SECONDS,
+    REST_SECONDS,
+    CoalescingSelector,
+    event_loop,
+)
 
 
 class FakeTime:
@@ -106,5 +112,5 @@ def test_an_event_loop_runs_with_it() -> None:
         return seen
 
     pair = socket.socketpair()
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner, pair[1]:
+    with asyncio.Runner(loop_factory=lambda: event_loop(selector)) as runner, pair[1]:
         assert sorted(runner.run(body())) == ["hello", "thread", "timer"]
