@@ -21,8 +21,9 @@ from edgecache.ports import StoredBlob
 
 FIND_TIMEOUT = 10.0
 """A blob of which nobody has even the manifest for so long is reported as not found."""
-PROGRESS_INTERVAL = 0.1
-"""Progress goes to the command line at most this often ..."""
+PROGRESS_INTERVAL = 0.2
+"""Progress goes to the command line at most this often. Measured, eight agents on half a core: at 0.1 s a twentieth of
+the CPU went into it ..."""
 SILENCE_MAX = 1.0
 """... and at least this often, so that it knows that we live."""
 
