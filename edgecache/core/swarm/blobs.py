@@ -228,7 +228,7 @@ class Blob:
         left: list[int] = []
         oldest, left_at = NEVER, self.fetch.left_at
         for neighbour in self.neighbours.values():
-            if neighbour.peer.tier < 2:
+            if among & neighbour.coming.bits and neighbour.peer.tier < 2:
                 for index, at in neighbour.coming.among(among):
                     if at + patience > now:
                         again = left_at.setdefault(index, at) + patience
