@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from edgecache import __version__
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.links import CoapLinks
+from edgecache.adapters.coap.pacing import Rests
 from edgecache.adapters.control.server import ControlServer
 from edgecache.adapters.pki.credentials import load_credentials, tls_contexts
 from edgecache.adapters.pki.files import IdentityFiles
@@ -27,7 +28,7 @@ from edgecache.adapters.system.clock import SystemClock
 from edgecache.adapters.system.coalescing import CoalescingSelector, event_loop
 from edgecache.adapters.system.device import host_id
 from edgecache.adapters.system.journal import RateLimited, configure_logging
-from edgecache.adapters.system.process import settle
+from edgecache.adapters.system.process import SchedulerQueue, settle
 from edgecache.adapters.system.service import ServiceManager
 from edgecache.config.schema import Config
 from edgecache.core import vocabulary as v
@@ -68,9 +69,9 @@ def run_agent(config: Config) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     configure_logging(config.log.level)
     settle()
-    selector = CoalescingSelector()
+    selector = CoalescingSelector(SchedulerQueue())
     with asyncio.Runner(loop_factory=partial(event_loop, selector)) as runner:
-        code = runner.run(_run(config, selector.piece))
+        code = runner.run(_run(config, selector))
     busy = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
     for thread in busy:
         thread.join(THREADS_TIMEOUT / len(busy))
@@ -81,14 +82,14 @@ def run_agent(config: Config) -> int:
     return code
 
 
-async def _run(config: Config, piece: Callable[[int], None]) -> int:
+async def _run(config: Config, rests: Rests) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, log.warning, "restart the agent for a changed configuration to apply")
     manager = ServiceManager()
-    async with running(config, manager, piece):
+    async with running(config, manager, rests):
         await stopping.wait()
         manager.stopping()
     return 0
@@ -126,8 +127,8 @@ def open_store(config: Config, wall: Callable[[], float]) -> DiskStore:
 
 
 @asynccontextmanager
-async def running(config: Config, manager: ServiceManager, piece: Callable[[int], None]) -> AsyncIterator[Driver]:
-    """A whole agent; stopped cleanly on the way out. `piece` hears of bytes of unfinished chunks."""
+async def running(config: Config, manager: ServiceManager, rests: Rests) -> AsyncIterator[Driver]:
+    """A whole agent; stopped cleanly on the way out. `rests` is of its event loop."""
     files = IdentityFiles(config.data_dir)
     credentials = load_credentials(files)
     clock, limiter = SystemClock(), RateLimited(logging.getLogger("edgecache"))
@@ -153,7 +154,7 @@ async def running(config: Config, manager: ServiceManager, piece: Callable[[int]
     server_tls, client_tls = tls_contexts(files)
     links = await CoapLinks.create(
         driver, server_tls=server_tls, client_tls=client_tls, check_peer=identify, journal=limiter,
-        bounds=_bounds(config), piece=piece,
+        bounds=_bounds(config), rests=rests,
     )
     driver.links = links
     async with _winding_down(driver) as closers:

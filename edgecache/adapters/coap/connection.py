@@ -57,7 +57,7 @@ class Connection:
     ) -> None:
         self._hub, self.address, self._expected = hub, address, expected
         self._loop = asyncio.get_running_loop()
-        self.stream = SecureStream(self, context, hub.receive_buffer, hub.bounds, hub.piece, server=address is None)
+        self.stream = SecureStream(self, context, hub.receive_buffer, hub.bounds, hub.rests, server=address is None)
         self.phase = Phase.TLS
         self.born = self._since = self._loop.time()
         self._rate = TokenBucket(hub.bounds.control_rate, hub.bounds.control_burst, self.born)

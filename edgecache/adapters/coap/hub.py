@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.framing import Frame
+from edgecache.adapters.coap.pacing import Rests
 from edgecache.model.ids import NodeId
 from edgecache.wire.messages import Hello, Message
 
@@ -31,8 +31,7 @@ class Hub(Protocol):
 
     bounds: LinkBounds
     receive_buffer: memoryview
-    piece: Callable[[int], None]
-    """Told how many bytes a read brought that ended within a large message."""
+    rests: Rests
 
     def admit(self, connection: Connection) -> bool:
         """Take a connection into the table; False when it may not stay."""

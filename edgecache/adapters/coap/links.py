@@ -15,6 +15,7 @@ from edgecache.adapters.coap.dialling import Dialler
 from edgecache.adapters.coap.exchange import Exchange
 from edgecache.adapters.coap.journal import Journal
 from edgecache.adapters.coap.listening import bind_tcp
+from edgecache.adapters.coap.pacing import NoRests, Rests
 from edgecache.adapters.coap.site import MeshSite
 from edgecache.adapters.coap.switchboard import Switchboard
 from edgecache.adapters.coap.units import UnitServer
@@ -44,17 +45,16 @@ class CoapLinks(Links):
     async def create(
         cls, handler: LinkHandler, *, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext,
         check_peer: Callable[[bytes], NodeId], journal: Journal, bounds: LinkBounds = LinkBounds(),  # noqa: B008
-        piece: Callable[[int], None] = lambda _: None,
+        rests: Rests = NoRests(),  # noqa: B008
     ) -> CoapLinks:
         """Links for `handler`. Both TLS contexts must demand the peer's certificate; `check_peer` is given its DER
-        and names the node, or raises Denied. `piece` is told how many bytes a read brought that ended
-        within a large message."""
+        and names the node, or raises Denied. `rests` hears what comes, and says how late bulk may be."""
         for context in (server_tls, client_tls):
             if context.verify_mode is not ssl.CERT_REQUIRED:
                 raise ValueError("a TLS context that does not demand a certificate")
         context = Context(serversite=MeshSite(handler, journal.warning), loggername=LIBRARY_LOGGER)
         exchange = await Exchange.attach(context, UnitServer(handler, journal.warning))
-        switchboard = Switchboard(handler, exchange, check_peer, journal, bounds, piece)
+        switchboard = Switchboard(handler, exchange, check_peer, journal, bounds, rests)
         dialler = Dialler(switchboard, client_tls, bounds)
         return cls(context, switchboard, dialler, Asker(context, exchange, switchboard), server_tls)
 

@@ -32,6 +32,29 @@ _SAMPLES = 20
 """In a window; more only costs memory."""
 
 
+class Rests(Protocol):
+    """How the event loop looks after its sockets while chunks come in pieces."""
+
+    def piece(self, size: int) -> None:
+        """A read brought so many bytes and ended within a large message."""
+        ...
+
+    def slack(self) -> float:
+        """Seconds by which bulk may be late because the processor is short: nothing need wake up sooner for it."""
+        ...
+
+
+class NoRests(Rests):
+    """A loop that looks at every packet, on a processor that has nothing else to do."""
+
+    def piece(self, size: int) -> None:
+        """Is as good as a chunk."""
+
+    def slack(self) -> float:
+        """None."""
+        return 0.0
+
+
 class Goodput:
     """Bytes a second that the peer has acknowledged lately."""
 

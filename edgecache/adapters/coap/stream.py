@@ -13,7 +13,7 @@ from typing import Protocol
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.framing import Frame
 from edgecache.adapters.coap.inbox import Inbox
-from edgecache.adapters.coap.pacing import SocketState, TcpGauge
+from edgecache.adapters.coap.pacing import Rests, SocketState, TcpGauge
 from edgecache.adapters.coap.sendqueue import Outgoing
 from edgecache.adapters.coap.tls import TlsStream, failure_text
 from edgecache.adapters.coap.writer import LinkWriter
@@ -56,12 +56,11 @@ class SecureStream(asyncio.BufferedProtocol):
 
     def __init__(
         self, user: StreamUser, context: ssl.SSLContext, receive_buffer: memoryview, bounds: LinkBounds,
-        piece: Callable[[int], None], *, server: bool,
+        rests: Rests, *, server: bool,
     ) -> None:
-        """`receive_buffer` may be shared: what is in it is decrypted before anybody else reads. `piece` is told how
-        many bytes a read brought that ended within a large message."""
+        """`receive_buffer` may be shared: what is in it is decrypted before anybody else reads."""
         self._user, self._buffer, self._bounds, self._server = user, receive_buffer, bounds, server
-        self._piece = piece
+        self._rests = rests
         self._loop = asyncio.get_running_loop()
         self._tls = TlsStream(context, server=server)
         self._inbox = Inbox(user.allow)
@@ -91,7 +90,7 @@ class SecureStream(asyncio.BufferedProtocol):
         sock = transport.get_extra_info("socket")
         self._tune(sock)
         self._gauge = TcpGauge(sock)
-        self._writer = LinkWriter(transport, self._tls, self._gauge, self._bounds, self._loop)
+        self._writer = LinkWriter(transport, self._tls, self._gauge, self._bounds, self._loop, self._rests)
         if not self._server:
             self._guarded(self._advance)
 
@@ -107,7 +106,7 @@ class SecureStream(asyncio.BufferedProtocol):
             self._tls.feed(self._buffer[:nbytes])
             self._guarded(self._read if self._secure else self._advance)
             if self._inbox.large:
-                self._piece(nbytes)
+                self._rests.piece(nbytes)
 
     def eof_received(self) -> bool:
         """The peer sends nothing more; asyncio then closes the socket."""

@@ -13,6 +13,7 @@ from edgecache.adapters.coap.exchange import Exchange
 from edgecache.adapters.coap.framing import Frame
 from edgecache.adapters.coap.hub import Phase
 from edgecache.adapters.coap.journal import Journal
+from edgecache.adapters.coap.pacing import Rests
 from edgecache.core.vocabulary import LinkId
 from edgecache.model.errors import Denied, EdgecacheError, LocalProtocolError, Refused
 from edgecache.model.ids import NodeId
@@ -32,10 +33,10 @@ class Switchboard:
 
     def __init__(
         self, handler: LinkHandler, exchange: Exchange, check_peer: Callable[[bytes], NodeId], journal: Journal,
-        bounds: LinkBounds, piece: Callable[[int], None],
+        bounds: LinkBounds, rests: Rests,
     ) -> None:
         self._handler, self._exchange, self._check_peer, self._journal = handler, exchange, check_peer, journal
-        self.bounds, self.piece = bounds, piece
+        self.bounds, self.rests = bounds, rests
         self.receive_buffer = memoryview(bytearray(RECEIVE_BYTES))
         self._loop = asyncio.get_running_loop()
         self._connections: dict[Connection, None] = {}

@@ -2,7 +2,8 @@
 
 A queue of our own stands before the socket, because what the kernel has taken cannot be overtaken. The kernel is given
 more only while what it holds, beyond what is on its way anyway (rate times least round trip), is at most 64 KiB or
-100 ms of the measured goodput.
+100 ms of the measured goodput. Where the processor is short it takes a chunk at once: each visit costs more there than
+what it brings.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 
 from edgecache.adapters.coap.bounds import LinkBounds
-from edgecache.adapters.coap.pacing import Gauge, Goodput
+from edgecache.adapters.coap.pacing import Gauge, Goodput, Rests
 from edgecache.adapters.coap.sendqueue import Outgoing, SendQueue
 from edgecache.adapters.coap.tls import TlsStream
 
@@ -40,9 +41,11 @@ class LinkWriter:
 
     def __init__(
         self, transport: asyncio.Transport, tls: TlsStream, gauge: Gauge, bounds: LinkBounds,
-        loop: asyncio.AbstractEventLoop,
+        loop: asyncio.AbstractEventLoop, rests: Rests,
     ) -> None:
+        """`rests` says how late bulk may be; that must be less than `bounds.queue_seconds`, or the socket runs dry."""
         self._transport, self._tls, self._gauge, self._bounds, self._loop = transport, tls, gauge, bounds, loop
+        self._rests = rests
         self._queue = SendQueue()
         self._goodput = Goodput()
         self._credit = 0
@@ -126,6 +129,8 @@ class LinkWriter:
         rate, bounds = self._goodput.rate, self._bounds
         least = max(bounds.queue_bytes_min, SEGMENTS_MIN * state.segment)
         budget = max(least, int(rate * (bounds.queue_seconds + state.min_rtt)))
+        if self._rests.slack():
+            budget = max(budget, min(int(rate * bounds.strained_queue_seconds), bounds.strained_queue_bytes))
         self._tune(budget)
         # While the rate is still growing, it says little: an acknowledgement is due in a round trip.
         self._delay = min(ROOM_MIN / rate, state.rtt) if rate else state.min_rtt
@@ -142,7 +147,7 @@ class LinkWriter:
 
     def _wake_later(self) -> None:
         if self._wake is None:
-            delay = min(max(self._delay, _WAKE_MIN), _WAKE_MAX)
+            delay = max(min(max(self._delay, _WAKE_MIN), _WAKE_MAX), self._rests.slack())
             self._wake = self._loop.call_later(delay, self._woken)
 
     def _woken(self) -> None:

@@ -1,4 +1,5 @@
-"""How the agent lives on its device: what it asks of the kernel's scheduler and of the C library's allocator."""
+"""How the agent lives on its device: what it asks of the kernel's scheduler and of the C library's allocator, and how
+long the first of them lets it wait."""
 
 from __future__ import annotations
 
@@ -39,3 +40,31 @@ def _keep_freed_memory() -> None:
         allocator = ctypes.CDLL(None)
         if allocator.mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES):  # each alone would end glibc's own adaptation
             allocator.mallopt(_M_TRIM_THRESHOLD, FREE_KEPT_BYTES)
+
+
+class SchedulerQueue:
+    """How long the thread that makes this waits for a processor (proc_pid_schedstat(5)); never, where the kernel does
+    not count it."""
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        with contextlib.suppress(OSError):
+            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        self._waited, self._turns = self._read()
+
+    def wait(self) -> float:
+        """Mean seconds before each turn on a processor since the last call."""
+        waited, turns = self._read()
+        seconds, count = waited - self._waited, turns - self._turns
+        self._waited, self._turns = waited, turns
+        return seconds / count if count > 0 else 0.0
+
+    def _read(self) -> tuple[float, int]:
+        """Seconds waited and turns taken since the thread began."""
+        if self._file is None:
+            return 0.0, 0
+        try:
+            _, waited, turns = map(int, os.pread(self._file, 100, 0).split())
+        except (OSError, ValueError):
+            return 0.0, 0
+        return waited / 1e9, turns

@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.links import CoapLinks
+from edgecache.adapters.coap.pacing import NoRests, Rests
 from edgecache.core.vocabulary import LinkId
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.errors import Denied, NotFound
@@ -245,10 +246,9 @@ class Mesh:
     async def node(
         self, *, authority: Authority | None = None, identity: Identity | None = None,
         bounds: LinkBounds = LinkBounds(),  # noqa: B008
-        refuse: NodeId | None = None, listen: bool = True, piece: Callable[[int], None] = lambda _: None,
+        refuse: NodeId | None = None, listen: bool = True, rests: Rests = NoRests(),  # noqa: B008
     ) -> Node:
-        """A started node; `refuse` is a node whose certificate it does not take for one of the mesh, `piece` is told
-        of bytes of large messages that are not complete."""
+        """A started node; `refuse` is a node whose certificate it does not take for one of the mesh."""
         self._count += 1
         authority = authority or self.authority
         identity = identity or authority.issue(f"node{self._count}")
@@ -262,7 +262,7 @@ class Mesh:
             return node
 
         links = await CoapLinks.create(
-            handler, server_tls=server, client_tls=client, check_peer=check, journal=log, bounds=bounds, piece=piece
+            handler, server_tls=server, client_tls=client, check_peer=check, journal=log, bounds=bounds, rests=rests
         )
         self._stack.push_async_callback(links.stop)
         port = await links.listen("127.0.0.1", 0) if listen else 0

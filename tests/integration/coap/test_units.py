@@ -8,6 +8,7 @@ import pytest
 
 from edgecache.adapters.coap import framing as f
 from edgecache.adapters.coap.framing import Code, Frame, Option, uint
+from edgecache.adapters.coap.pacing import NoRests
 from edgecache.model.ids import sha256
 from edgecache.ports import Refusal
 from tests.integration.coap.mesh import BLOB, CHUNK, Mesh, Node, in_mesh
@@ -114,7 +115,12 @@ async def test_who_wants_no_response_gets_none(mesh: Mesh) -> None:
 @in_mesh
 async def test_pieces_of_a_chunk_are_counted_until_it_is_here(mesh: Mesh) -> None:
     pieces: list[int] = []
-    node = await mesh.node(piece=pieces.append)
+
+    class Counted(NoRests):
+        def piece(self, size: int) -> None:
+            pieces.append(size)
+
+    node = await mesh.node(rests=Counted())
     peer, identity = await RawPeer.linked(mesh, node)
     size = len(CHUNK)
     asked = asyncio.create_task(node.links.fetch_unit(identity.node, BLOB, 0, sha256(CHUNK), 0, size, 5.0))

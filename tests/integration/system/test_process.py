@@ -60,3 +60,32 @@ def test_a_sandbox_that_refuses_is_no_error() -> None:
 def test_the_pages_of_chunks_are_kept_from_one_to_the_next() -> None:
     pages = 400 * 64
     assert int(said_by(SETTLE + CHUNKS_FOR_A_WHILE)) < pages / 20
+
+
+CROWDED = """
+import os, subprocess, sys, time
+from edgecache.adapters.system.process import SchedulerQueue
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+queue = SchedulerQueue()
+other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+until = time.monotonic() + 1.0
+while time.monotonic() < until:
+    pass
+other.kill()
+print(queue.wait() * 1000)
+print(queue.wait() * 1000)
+"""
+
+
+def test_who_shares_a_core_waits_for_it() -> None:
+    shared, since = map(float, said_by(CROWDED).split())
+    assert shared > 0.5, "milliseconds; the kernel's turns take some"
+    assert since < shared
+
+
+def test_a_kernel_that_does_not_count_has_no_queue() -> None:
+    refuse = (
+        "import os\nfrom edgecache.adapters.system.process import SchedulerQueue\n"
+        "def no(*_):\n    raise FileNotFoundError(2, 'no')\nos.open = no\n"
+    )
+    assert said_by(refuse + "queue = SchedulerQueue()\nprint(queue.wait(), queue.wait())") == "0.0 0.0"

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from edgecache.adapters.coap.bounds import LinkBounds
-from edgecache.adapters.coap.pacing import Goodput, SocketState
+from edgecache.adapters.coap.pacing import Goodput, NoRests, Rests, SocketState
 from edgecache.adapters.coap.sendqueue import CONTROL_PAYLOAD_MAX, RECORD_BYTES, Outgoing, Rank, SendQueue
 from edgecache.adapters.coap.tls import TlsStream
 from edgecache.adapters.coap.writer import SLICE_BYTES, SLICE_BYTES_MAX, LinkWriter
@@ -221,10 +221,17 @@ class NoTls:
         return data
 
 
-def writer(world: World) -> LinkWriter:
+class ShortProcessor(NoRests):
+    """A loop on a processor that others want as well."""
+
+    def slack(self) -> float:
+        return 0.06
+
+
+def writer(world: World, rests: Rests = NoRests()) -> LinkWriter:  # noqa: B008
     world.writer = LinkWriter(
         cast(asyncio.Transport, world), cast(TlsStream, NoTls()), world, LinkBounds(),
-        cast(asyncio.AbstractEventLoop, world),
+        cast(asyncio.AbstractEventLoop, world), rests,
     )
     return world.writer
 
@@ -246,6 +253,39 @@ def test_an_unknown_link_is_given_little_and_then_as_much_as_it_carries() -> Non
         world.fire()
     assert world.outstanding <= FLOOR
     assert out.unacknowledged(world.acked) > world.outstanding
+
+
+def carried(world: World, rate: float, seconds: float) -> tuple[int, int, int, int]:
+    """The link carries up to `rate` for so long: bytes carried, most that was in the socket, how often it was filled,
+    how often it was dry."""
+    most, visits, dry, until, before = 0, len(world.written), 0, world.now + seconds, world.acked
+    while world.now < until:
+        world.acknowledge(int(rate * 0.01), 0.01)
+        dry += not world.outstanding
+        due = [entry for entry in world.timers if entry[0] <= world.now]
+        world.timers = [entry for entry in world.timers if entry[0] > world.now]
+        for _, action in due:
+            action()
+        most = max(most, world.outstanding)
+    return world.acked - before, most, len(world.written) - visits, dry
+
+
+@pytest.mark.parametrize(
+    ("rate", "held"), [(100_000, FLOOR), (300_000, 180_000), (2_000_000, CHUNK_BYTES), (20_000_000, 2_000_000)]
+)
+def test_where_the_processor_is_short_a_socket_is_filled_less_often_with_more_and_never_dry(
+    rate: int, held: int
+) -> None:
+    usual, short = World(), World()
+    for world, out in ((usual, writer(usual)), (short, writer(short, ShortProcessor()))):
+        out.send(Outgoing(b"h", bytes(100_000_000)))
+        carried(world, rate, 2.0)
+    size, _, often, _ = carried(usual, rate, 2.0)
+    as_much, most, seldom, dry = carried(short, rate, 2.0)
+    assert most <= 1.1 * held + 1, "more waits than a link carries in a moment"
+    assert dry == 0
+    assert seldom < often
+    assert as_much == size
 
 
 def test_on_a_link_that_was_idle_a_message_goes_at_once() -> None:

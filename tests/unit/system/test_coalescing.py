@@ -13,6 +13,9 @@ from edgecache.adapters.system.coalescing import (
     ENOUGH_BYTES,
     REST_MAX_SECONDS,
     REST_SECONDS,
+    SAMPLE_SECONDS,
+    SLACK_SECONDS,
+    SLACK_WAITS,
     CoalescingSelector,
     event_loop,
 )
@@ -33,16 +36,33 @@ class FakeTime:
         self.now += seconds
 
 
+class FakeQueue:
+    """The kernel's run queue."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.asked = 0
+
+    def wait(self) -> float:
+        self.asked += 1
+        return self.seconds
+
+
 @pytest.fixture
 def clock() -> FakeTime:
     return FakeTime()
 
 
 @pytest.fixture
-def selector(clock: FakeTime) -> Iterator[CoalescingSelector]:
+def queue() -> FakeQueue:
+    return FakeQueue()
+
+
+@pytest.fixture
+def selector(clock: FakeTime, queue: FakeQueue) -> Iterator[CoalescingSelector]:
     """With one socket that is ready to be read."""
     ours, theirs = socket.socketpair()
-    with CoalescingSelector(monotonic=clock.monotonic, sleep=clock.sleep) as selector, ours, theirs:
+    with CoalescingSelector(queue, monotonic=clock.monotonic, sleep=clock.sleep) as selector, ours, theirs:
         selector.register(ours, selectors.EVENT_READ)
         theirs.send(b"x")
         yield selector
@@ -96,8 +116,76 @@ def test_a_rest_that_work_has_filled_is_over(selector: CoalescingSelector, clock
     assert clock.slept == []
 
 
+def measured(selector: CoalescingSelector, clock: FakeTime, queue: FakeQueue, wait: float) -> float:
+    """The slack after half a second in which each turn on the processor was waited for so long."""
+    selector.slack()
+    clock.now += SAMPLE_SECONDS
+    queue.seconds = wait
+    return selector.slack()
+
+
+def test_where_the_processor_is_short_rests_are_in_proportion_to_the_wait_for_it(
+    selector: CoalescingSelector, clock: FakeTime, queue: FakeQueue
+) -> None:
+    wait = 4 * REST_MAX_SECONDS / SLACK_WAITS
+    assert measured(selector, clock, queue, wait) == pytest.approx(4 * REST_MAX_SECONDS)
+    selector.piece(ENOUGH_BYTES)
+    assert len(selector.select(None)) == 1
+    assert clock.slept == [pytest.approx(4 * REST_SECONDS * 0.75)], "enough is more, too"
+
+
+@pytest.mark.parametrize(
+    ("wait", "slack"),
+    [(0.0, 0.0), (REST_MAX_SECONDS / SLACK_WAITS, 0.0), (10.0, SLACK_SECONDS)],
+    ids=["nobody-else", "as-on-a-busy-machine", "hopeless"],
+)
+def test_a_short_wait_changes_nothing_and_a_long_one_only_so_much(
+    wait: float, slack: float, selector: CoalescingSelector, clock: FakeTime, queue: FakeQueue
+) -> None:
+    assert measured(selector, clock, queue, wait) == slack
+    for _ in range(40):
+        selector.piece(1)
+    selector.select(None)
+    assert clock.slept == [pytest.approx(max(slack, REST_MAX_SECONDS), rel=0.01)]
+
+
+def test_a_timer_is_on_time_where_the_processor_is_short(
+    selector: CoalescingSelector, clock: FakeTime, queue: FakeQueue
+) -> None:
+    measured(selector, clock, queue, 10.0)
+    for _ in range(5):
+        selector.piece(1)
+    assert selector.select(0.01) == []
+    assert clock.slept == [0.01]
+
+
+def test_what_the_wait_was_before_a_silence_does_not_count(
+    selector: CoalescingSelector, clock: FakeTime, queue: FakeQueue
+) -> None:
+    queue.seconds = 1.0
+    assert selector.slack() == 0.0, "our own start"
+    clock.now += SAMPLE_SECONDS
+    assert selector.slack() == SLACK_SECONDS
+    clock.now += 2 * SAMPLE_SECONDS
+    assert selector.slack() == 0.0
+
+
+def test_the_kernel_is_asked_now_and_then_and_only_while_chunks_come(
+    selector: CoalescingSelector, clock: FakeTime, queue: FakeQueue
+) -> None:
+    for _ in range(1000):
+        selector.select(0)
+        clock.now += 0.01
+    assert queue.asked == 0
+    for _ in range(1000):
+        selector.piece(ENOUGH_BYTES)
+        selector.select(0)
+        clock.now += 0.01
+    assert 15 <= queue.asked <= 21
+
+
 def test_an_event_loop_runs_with_it() -> None:
-    selector = CoalescingSelector()
+    selector = CoalescingSelector(FakeQueue())
 
     async def body() -> list[str]:
         loop, seen = asyncio.get_running_loop(), list[str]()
