@@ -64,13 +64,14 @@ class Goodput:
         self._before = self._until = 0.0
         """A rate from before a short silence, and until when it is believed."""
 
-    def sample(self, now: float, acked: int, min_rtt: float) -> None:
+    def sample(self, now: float, acked: int, min_rtt: float, *, waited: bool = False) -> None:
         """`acked` bytes so far. A connection that was silent grows with what is acknowledged from then on, from nothing
         or, for a window, from what it was lately: were its silence counted in, it would seem slow for another window.
+        It was not silent where bytes have `waited` to be sent since the last sample, however long ago that is.
         """
         window = max(WINDOW_SECONDS, 2 * min_rtt)
         samples = self._samples
-        if samples and (silent := now - samples[-1][0]) > window:
+        if samples and not waited and (silent := now - samples[-1][0]) > window:
             self._before, self._until = self.rate if silent <= _WINDOWS_REMEMBERED * window else 0.0, now + window
             samples.clear()
         while len(samples) > 1 and samples[1][0] <= now - window:

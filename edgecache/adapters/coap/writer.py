@@ -2,8 +2,8 @@
 
 A queue of our own stands before the socket, because what the kernel has taken cannot be overtaken. The kernel is given
 more only while what it holds, beyond what is on its way anyway (rate times least round trip), is at most 64 KiB or
-100 ms of the measured goodput. Where the processor is short it takes a chunk at once: each visit costs more there than
-what it brings.
+100 ms of the measured goodput. Where the processor is short it takes a chunk at once, if the link carries that in 0.6
+s: each visit costs more there than what it brings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.pacing import Gauge, Goodput, Rests
-from edgecache.adapters.coap.sendqueue import Outgoing, SendQueue
+from edgecache.adapters.coap.sendqueue import Outgoing, Rank, SendQueue
 from edgecache.adapters.coap.tls import TlsStream
 
 SLICE_BYTES = 128 * 1024
@@ -32,6 +32,10 @@ SEGMENTS_MIN = 4
 ROOM_MIN = 8 * 1024
 """With less room than this it is not worth waking up."""
 
+STRAINED_ROOM = 64 * 1024
+"""Where the processor is short bulk waits until there is room for this, a quarter of a chunk, but no longer than the
+slack."""
+
 _WAKE_MIN, _WAKE_MAX = 0.001, 0.02
 _LOWAT_MAX = 1024 * 1024
 
@@ -43,7 +47,6 @@ class LinkWriter:
         self, transport: asyncio.Transport, tls: TlsStream, gauge: Gauge, bounds: LinkBounds,
         loop: asyncio.AbstractEventLoop, rests: Rests,
     ) -> None:
-        """`rests` says how late bulk may be; that must be less than `bounds.queue_seconds`, or the socket runs dry."""
         self._transport, self._tls, self._gauge, self._bounds, self._loop = transport, tls, gauge, bounds, loop
         self._rests = rests
         self._queue = SendQueue()
@@ -55,6 +58,10 @@ class LinkWriter:
         self._blocked = False
         self._closed = False
         self._wake: asyncio.TimerHandle | None = None
+        self._late = False
+        """It comes later than there is room, which is soon enough for bulk only."""
+        self._waited = False
+        """Bytes have waited here since the last look at the socket."""
         self._when_empty: Callable[[], None] | None = None
         self._low_water = 0
         self.written = 0
@@ -74,7 +81,7 @@ class LinkWriter:
                 self._loop.call_soon(message.sent)
             return
         self._queue.put(message)
-        if self._wake is None or self._credit >= ROOM_MIN:
+        if self._wake is None or self._credit >= ROOM_MIN or (self._late and message.rank is not Rank.BULK):
             self.pump()
 
     def flush_tls(self) -> None:
@@ -125,11 +132,12 @@ class LinkWriter:
     def _room(self) -> int:
         state = self._gauge.read()
         outstanding = self.written - state.acked  # nothing waits before the kernel: it has not said stop
-        self._goodput.sample(self._loop.time(), state.acked, state.min_rtt)
-        rate, bounds = self._goodput.rate, self._bounds
+        self._goodput.sample(self._loop.time(), state.acked, state.min_rtt, waited=self._waited)
+        self._waited = False
+        rate, bounds, slack = self._goodput.rate, self._bounds, self._rests.slack()
         least = max(bounds.queue_bytes_min, SEGMENTS_MIN * state.segment)
-        budget = max(least, int(rate * (bounds.queue_seconds + state.min_rtt)))
-        if self._rests.slack():
+        budget = max(least, int(rate * (bounds.queue_seconds + slack + state.min_rtt)))
+        if slack:
             budget = max(budget, min(int(rate * bounds.strained_queue_seconds), bounds.strained_queue_bytes))
         self._tune(budget)
         # While the rate is still growing, it says little: an acknowledgement is due in a round trip.
@@ -147,11 +155,15 @@ class LinkWriter:
 
     def _wake_later(self) -> None:
         if self._wake is None:
-            delay = max(min(max(self._delay, _WAKE_MIN), _WAKE_MAX), self._rests.slack())
+            delay = min(max(self._delay, _WAKE_MIN), _WAKE_MAX)
+            slack, rate = self._rests.slack(), self._goodput.rate
+            self._late = slack > 0 and rate > 0
+            if self._late:
+                delay = max(delay, min(slack, STRAINED_ROOM / rate))
             self._wake = self._loop.call_later(delay, self._woken)
 
     def _woken(self) -> None:
-        self._wake = None
+        self._wake, self._late, self._waited = None, False, True
         self.pump()
 
     def finish(self, done: Callable[[], None]) -> None:

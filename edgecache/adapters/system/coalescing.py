@@ -9,8 +9,8 @@ that has only one or two connections would be slowed down. Timers are on time, a
 rests.
 
 Where the processor is short, the loop waits for it each time that it wakes up, and what it finds then takes less than
-the waking. So rests are in proportion to that wait: as nothing is done sooner there by looking more often, more is done
-by looking less.
+the waking. So rests are in proportion to that wait, and no longer short beside a round trip: nothing is done sooner
+there by looking more often, and more is done by looking less.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ REST_MAX_SECONDS = 0.005
 
 ENOUGH_BYTES = 64 * 1024
 """After a turn that brought so much there is no rest. Guess: a quarter of a chunk."""
+
+ENOUGH_BYTES_MAX = 256 * 1024
+"""... or, where rests are longer, after so much: that is all that is read of a connection at a time; more may wait."""
 
 SLACK_WAITS = 10
 """A rest may be so many times the wait for the processor, so that it makes things late by a tenth more than they are.
@@ -93,7 +96,7 @@ class CoalescingSelector(selectors.EpollSelector):
         return super().select(None if timeout is None else timeout - rest)
 
     def _due(self, stretch: float) -> float:
-        part = max(0.0, 1 - self._bytes / (ENOUGH_BYTES * stretch))
+        part = max(0.0, 1 - self._bytes / min(ENOUGH_BYTES * stretch, ENOUGH_BYTES_MAX))
         return stretch * min(REST_SECONDS * self._pieces, REST_MAX_SECONDS) * part
 
     def _slack_at(self, now: float) -> float:

@@ -66,12 +66,6 @@ class SwarmConfig:
 
     delta_delay: float = 0.05
     """New chunks are collected for so long before subscribers hear. Less: fresher news, more messages. Guess."""
-    delta_handling: float = 5.0
-    """... or for so many times what it takes here to store a chunk that has come, as measured, if that is more: news of
-    what is late anyway may be late, and whoever is short of processor time sends and hears a half of the messages.
-    Measured, 8 agents on one core: 1.31 times size / rate, and 1.34 without; storing takes 4 ms on two, 20 on one."""
-    delta_delay_max: float = 0.25
-    """... up to this. More: leechers ask others for what we could give. Guess."""
     delta_chunks: int = 8
     """... or until there are so many. Both grow with the number of subscribers above this, so that a chunk costs each
     node about one message."""

@@ -79,8 +79,7 @@ class Talk:
         if not blob.flushing:
             blob.flushing = True
             scale = max(1.0, blob.listeners / config.delta_chunks)
-            late = min(config.delta_handling * self._state.handling, config.delta_delay_max)
-            out.timer(flush_timer(blob.blob), now + max(config.delta_delay, late) * scale)
+            out.timer(flush_timer(blob.blob), now + config.delta_delay * scale)
 
     def flush(self, blob: Blob, out: Outbox) -> None:
         """Tell subscribers what is new to them."""

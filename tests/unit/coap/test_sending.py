@@ -255,15 +255,15 @@ def test_an_unknown_link_is_given_little_and_then_as_much_as_it_carries() -> Non
     assert out.unacknowledged(world.acked) > world.outstanding
 
 
-def carried(world: World, rate: float, seconds: float) -> tuple[int, int, int, int]:
-    """The link carries up to `rate` for so long: bytes carried, most that was in the socket, how often it was filled,
-    how often it was dry."""
+def carried(world: World, rate: float, seconds: float, late: float = 0.0) -> tuple[int, int, int, int]:
+    """The link carries up to `rate` for so long, with timers that are late: bytes carried, most that was in the socket,
+    how often it was filled, how often it was dry."""
     most, visits, dry, until, before = 0, len(world.written), 0, world.now + seconds, world.acked
     while world.now < until:
         world.acknowledge(int(rate * 0.01), 0.01)
         dry += not world.outstanding
-        due = [entry for entry in world.timers if entry[0] <= world.now]
-        world.timers = [entry for entry in world.timers if entry[0] > world.now]
+        due = [entry for entry in world.timers if entry[0] + late <= world.now]
+        world.timers = [entry for entry in world.timers if entry[0] + late > world.now]
         for _, action in due:
             action()
         most = max(most, world.outstanding)
@@ -271,10 +271,11 @@ def carried(world: World, rate: float, seconds: float) -> tuple[int, int, int, i
 
 
 @pytest.mark.parametrize(
-    ("rate", "held"), [(100_000, FLOOR), (300_000, 180_000), (2_000_000, CHUNK_BYTES), (20_000_000, 2_000_000)]
+    ("rate", "held", "visits"),
+    [(100_000, FLOOR, 0.99), (300_000, 180_000, 0.6), (2_000_000, 320_000, 0.5), (20_000_000, 3_200_000, 1.0)],
 )
 def test_where_the_processor_is_short_a_socket_is_filled_less_often_with_more_and_never_dry(
-    rate: int, held: int
+    rate: int, held: int, visits: float
 ) -> None:
     usual, short = World(), World()
     for world, out in ((usual, writer(usual)), (short, writer(short, ShortProcessor()))):
@@ -284,8 +285,37 @@ def test_where_the_processor_is_short_a_socket_is_filled_less_often_with_more_an
     as_much, most, seldom, dry = carried(short, rate, 2.0)
     assert most <= 1.1 * held + 1, "more waits than a link carries in a moment"
     assert dry == 0
-    assert seldom < often
+    assert seldom <= visits * often, (seldom, often)
     assert as_much == size
+
+
+@pytest.mark.parametrize("rate", [2_000_000, 12_500_000])
+def test_timers_that_are_late_are_no_silence(rate: int) -> None:
+    world = World()
+    writer(world, ShortProcessor()).send(Outgoing(b"h", bytes(100_000_000)))
+    carried(world, rate, 2.0, late=0.07)
+    size, *_ = carried(world, rate, 2.0, late=0.07)
+    assert size >= 0.9 * 2 * rate
+
+
+def test_where_the_processor_is_short_a_fast_link_is_soon_known_to_be_fast() -> None:
+    world = World()
+    writer(world, ShortProcessor()).send(Outgoing(b"h", bytes(100_000_000)))
+    size, *_ = carried(world, 20_000_000, 1.0)
+    assert size >= 0.7 * 20_000_000
+
+
+@pytest.mark.parametrize(("rank", "at_once"), [(Rank.URGENT, True), (Rank.CONTROL, True), (Rank.BULK, False)])
+def test_where_the_processor_is_short_only_bulk_is_late(rank: Rank, at_once: bool) -> None:
+    world = World()
+    out = writer(world, ShortProcessor())
+    out.send(Outgoing(b"h", bytes(10_000_000)))
+    carried(world, 500_000, 2.0)
+    world.fire()
+    world.acknowledge(30_000, 0.001)
+    visits = len(world.written)
+    out.send(Outgoing(b"ping", b"", rank=rank))
+    assert (len(world.written) > visits) is at_once
 
 
 def test_on_a_link_that_was_idle_a_message_goes_at_once() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from edgecache.core.swarm import SwarmConfig
 from edgecache.core.vocabulary import BlobCompleted, FetchChunk, FetchWanted, Send
 from edgecache.model.content import CHUNK_BYTES
@@ -116,25 +114,6 @@ def test_a_few_new_chunks_are_told_after_a_short_while() -> None:
     assert (told.have, told.full, told.wanting) == (HaveSet.of([effect.index]), False, True)
     assert set(told.coming) == {effect.index for effect in desk.open.values() if effect.peer == node_id(1)}
     assert "flush" not in [key.name for key in desk.timers]
-
-
-@pytest.mark.parametrize(("handling", "late"), [(0.004, 0.05), (0.03, 0.15), (0.1, 0.25)])
-def test_where_storing_a_chunk_takes_long_its_news_may_be_late(handling: float, late: float) -> None:
-    desk = Desk()
-    desk.link(1, window=1)
-    desk.link(2)
-    desk.begin(MANY)
-    desk.have(2, MANY, [], wanting=True)
-    told = 0
-    while told < 5:
-        desk.now += handling
-        said = desk.store(desk.open[min(desk.open)], MANY, seconds=0.0)
-        told += len(haves(said, 2))
-    before = desk.now
-    desk.now += handling
-    desk.store(desk.open[min(desk.open)], MANY, seconds=0.0)
-    assert haves(desk.ring("flush"), 2)
-    assert desk.now - before == pytest.approx(late, rel=0.05)
 
 
 def test_what_a_subscriber_has_itself_is_no_news_to_it() -> None:
