@@ -59,7 +59,7 @@ class LinkWriter:
         self._closed = False
         self._wake: asyncio.TimerHandle | None = None
         self._late = False
-        """It comes later than there is room, which is soon enough for bulk only."""
+        """`_delay` is longer than it takes until there is room, which is soon enough for bulk only."""
         self._waited = False
         """Bytes have waited here since the last look at the socket."""
         self._when_empty: Callable[[], None] | None = None
@@ -141,7 +141,9 @@ class LinkWriter:
             budget = max(budget, min(int(rate * bounds.strained_queue_seconds), bounds.strained_queue_bytes))
         self._tune(budget)
         # While the rate is still growing, it says little: an acknowledgement is due in a round trip.
-        self._delay = min(ROOM_MIN / rate, state.rtt) if rate else state.min_rtt
+        delay = min(ROOM_MIN / rate, state.rtt) if rate else state.min_rtt
+        late = min(slack, STRAINED_ROOM / rate) if rate else 0.0
+        self._delay, self._late = max(min(max(delay, _WAKE_MIN), _WAKE_MAX), late), late > 0
         room, most = budget - outstanding, max(SLICE_BYTES, min(int(rate * SLICE_SECONDS), SLICE_BYTES_MAX))
         self._full = room <= most
         return min(room, most)
@@ -155,15 +157,10 @@ class LinkWriter:
 
     def _wake_later(self) -> None:
         if self._wake is None:
-            delay = min(max(self._delay, _WAKE_MIN), _WAKE_MAX)
-            slack, rate = self._rests.slack(), self._goodput.rate
-            self._late = slack > 0 and rate > 0
-            if self._late:
-                delay = max(delay, min(slack, STRAINED_ROOM / rate))
-            self._wake = self._loop.call_later(delay, self._woken)
+            self._wake = self._loop.call_later(self._delay, self._woken)
 
     def _woken(self) -> None:
-        self._wake, self._late, self._waited = None, False, True
+        self._wake, self._waited = None, True
         self.pump()
 
     def finish(self, done: Callable[[], None]) -> None:

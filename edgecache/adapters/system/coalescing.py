@@ -41,7 +41,7 @@ later; less: more of the processor goes into waking up. Measured, 8 agents: they
 on half of one."""
 
 SLACK_SECONDS = 0.06
-"""... and at most this. More: a socket runs dry before its writer wakes up (LinkBounds.queue_seconds)."""
+"""... and at most this. More: whatever comes over the network is later; measured, 0.1 s gained nothing."""
 
 SAMPLE_SECONDS = 0.5
 """The wait is the mean over so long: some 50 turns on the processor where it is short. Less: nervous; more: late."""
