@@ -34,6 +34,8 @@ RESOLVE_AGAIN = 5.0
 """The same after a name was not found: at start the network may not be up yet."""
 RESOLVE_TIMEOUT = 5.0
 SEED_ADDRESSES_MAX = 8
+STRAIN_INTERVAL = 1.0
+"""Above that of the samples, so that a node that does nothing is not strained, whoever else uses its processor."""
 SLEEP_INTERVAL = 2.0
 SLEEP_NOTICED = 1.0
 """Seconds that a suspended device is behind before its timers are set anew."""
@@ -62,6 +64,16 @@ async def watch_space(driver: Engine) -> None:
                 told = usage.free_over_reserve
                 driver.post(v.StoreSpace(told))
         await asyncio.sleep(SPACE_INTERVAL)
+
+
+async def watch_processor(driver: Engine, slack: Callable[[], float], interval: float = STRAIN_INTERVAL) -> None:
+    """Tell the core when the processor becomes short and when it no longer is; `slack` is `Rests.slack`."""
+    strained = False
+    while True:
+        await asyncio.sleep(interval)
+        if (slack() > 0) is not strained:
+            strained = not strained
+            driver.post(v.StrainChanged(strained))
 
 
 async def notice_sleep(clock: Clock, woken: Callable[[], None], interval: float = SLEEP_INTERVAL) -> None:

@@ -38,6 +38,8 @@ class HaveSet:
     def from_runs(cls, runs: Iterable[int]) -> HaveSet:
         """From alternating run lengths, beginning with the indexes that are absent; only the first may be 0."""
         turns = list(accumulate(runs))
+        if len(turns) == 2:
+            return cls((1 << turns[1]) - (1 << turns[0]))
         end = turns[-1] if turns else 0
         bits, shift = cls.of(turns).bits, 1
         while shift <= end:  # a bit becomes the parity of all turns up to it
@@ -47,6 +49,9 @@ class HaveSet:
 
     def runs(self) -> list[int]:
         """Alternating run lengths, absent first; ends with a present run; empty for the empty set."""
+        low = self.bits & -self.bits
+        if not (self.bits + low) & self.bits:  # one run, as news mostly are, or none
+            return [low.bit_length() - 1, self.bits.bit_count()] if low else []
         turns = list(HaveSet(self.bits ^ self.bits << 1))
         return turns[:1] + [after - before for before, after in pairwise(turns)]
 

@@ -15,7 +15,7 @@ from functools import partial
 from edgecache.adapters.coap import bounds as b
 from edgecache.adapters.coap import framing as f
 from edgecache.adapters.coap.buckets import TokenBucket
-from edgecache.adapters.coap.control import Post, UnknownOption, parse_post, post_head
+from edgecache.adapters.coap.control import Post, UnknownOption, parse_post, post_head, posted
 from edgecache.adapters.coap.framing import Code, Frame
 from edgecache.adapters.coap.greeting import check_hello, diagnostic
 from edgecache.adapters.coap.hub import Hub, Phase
@@ -292,8 +292,7 @@ class Connection:
         """Send a control message; False when the link is not open, or ends because its peer does not keep up."""
         if self.phase is not Phase.OPEN:
             return False
-        payload = codec.encode(message)
-        self.say(post_head(paths.path_of(message), b"", len(payload), one_way=True), payload)
+        self.say(*posted(message))
         return self.phase is Phase.OPEN
 
     def say(self, head: bytes, payload: bytes = b"", rank: Rank | None = None) -> None:

@@ -7,12 +7,17 @@ from functools import lru_cache
 
 from edgecache.adapters.coap.framing import CONTENT_CBOR, Code, Frame, Option, encode_options, head, is_unwanted, uint
 from edgecache.model.errors import MalformedMessage
+from edgecache.wire import codec, paths
+from edgecache.wire.messages import Message
 
 NO_RESPONSE_AT_ALL = 26
 """Not interested in 2.xx, 4.xx and 5.xx (RFC 7967 section 2.1)."""
 
 _OPTIONS_CACHED = 64
 """Paths whose options are kept: a handful, and one for each blob that is under way."""
+
+_POSTS_CACHED = 2
+"""Messages whose bytes are kept: news of chunks go to all who listen one after another, and to fellows with claims."""
 
 _UNDERSTOOD = frozenset((Option.URI_HOST, Option.URI_PORT, Option.URI_PATH, Option.URI_QUERY, Option.ACCEPT))
 
@@ -32,6 +37,13 @@ class Post:
     def wants(self, code: int) -> bool:
         """Whether the sender wants to hear a response of this code."""
         return not is_unwanted(code, self.unwanted)
+
+
+@lru_cache(maxsize=_POSTS_CACHED)
+def posted(message: Message) -> tuple[bytes, bytes]:
+    """A control message that nobody answers: what stands before its payload, and that; raises LocalProtocolError."""
+    payload = codec.encode(message)
+    return post_head(paths.path_of(message), b"", len(payload), one_way=True), payload
 
 
 def post_head(path: tuple[str, ...], token: bytes, payload_bytes: int, *, one_way: bool) -> bytes:

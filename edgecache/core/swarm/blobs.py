@@ -284,6 +284,8 @@ class SwarmState:
     """Seconds from the last byte of a chunk to its being stored, smoothed."""
     quiet: bool = False
     """These are quiet hours."""
+    strained: bool = False
+    """This device's processor is short."""
     inflight: int = 0
     """Bytes of the chunks asked for and not here."""
     received: dict[NodeId, int] = field(default_factory=dict)

@@ -60,6 +60,7 @@ from edgecache.core.vocabulary import (
     RoomGranted,
     RoomRefused,
     RttMeasured,
+    StrainChanged,
     TimerFired,
     TimerKey,
     UnitAsked,
@@ -83,7 +84,7 @@ class Swarm:
     hears = (
         LinkUp, LinkDown, RttMeasured, LinkUnavailable, ProvidersFound, RoomGranted, RoomRefused, FetchWanted,
         FetchUnwanted, BlobHeld, BlobGone, BlobCompleted, ManifestStored, ManifestFailed, ChunkProgress, ChunkStored,
-        ChunkFailed, QuietChanged, UnitAsked, WholeReceived,
+        ChunkFailed, QuietChanged, StrainChanged, UnitAsked, WholeReceived,
     )
     hears_messages = (Have,)
 
@@ -186,6 +187,8 @@ class Swarm:
                 self._gone(event, now, out)
             case QuietChanged():
                 self._state.quiet = event.until is not None
+            case StrainChanged():
+                self._state.strained = event.strained
             case _:
                 pass
 

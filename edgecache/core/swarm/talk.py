@@ -78,23 +78,24 @@ class Talk:
         config = self._state.config
         if not blob.flushing:
             blob.flushing = True
-            scale = max(1.0, blob.listeners / config.delta_chunks)
-            out.timer(flush_timer(blob.blob), now + config.delta_delay * scale)
+            delay = config.delta_delay * max(1.0, blob.listeners / config.delta_chunks)
+            if self._state.strained:
+                delay = max(delay, config.strained_delta_delay)
+            out.timer(flush_timer(blob.blob), now + delay)
 
     def flush(self, blob: Blob, out: Outbox) -> None:
-        """Tell subscribers what is new to them."""
+        """Tell subscribers who do not have it what is new: all of them the same, which is put into bytes only once."""
         if blob.flushing:
             blob.flushing = False
             out.clear(flush_timer(blob.blob))
-        wants = blob.wants
-        coming, claiming = self._under_way(blob), blob.claiming
-        for neighbour in blob.neighbours.values():
-            if not neighbour.wanting or neighbour.told_at is None:
-                continue
-            news = blob.fresh & ~neighbour.have
-            told = tuple([index for index in coming if not neighbour.have >> index & 1]) if neighbour.fellow else ()
-            if news or (claiming and told):
-                out.send(neighbour.peer.node, Have(blob.blob, HaveSet(news), full=False, wanting=wants, coming=told))
+        told, news = [n for n in blob.neighbours.values() if n.wanting and n.told_at is not None], blob.fresh
+        coming = self._under_way(blob)
+        for fellow, taken in ((True, coming), (False, ())):
+            message = Have(blob.blob, HaveSet(news), full=False, wanting=blob.wants, coming=taken)
+            new = news | HaveSet.of(taken).bits if blob.claiming else news
+            for neighbour in told:
+                if neighbour.fellow is fellow and new & ~neighbour.have:
+                    out.send(neighbour.peer.node, message)
         blob.fresh = 0
         blob.claiming = blob.crossing = False
         blob.asked.clear()

@@ -321,6 +321,14 @@ class QuietChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StrainChanged:
+    """This device's processor has become short, or no longer is: while it is, each look at anything waits for it, and
+    what need not be soon is done seldom and in large pieces."""
+
+    strained: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LinkMeasure:
     """One link as it is now: round trips in seconds, bytes since it was opened."""
 
@@ -393,6 +401,6 @@ Event: TypeAlias = (
     | ProbeFailed | Misbehaved | MessageReceived | OwnEntriesChanged | HeadSigned | FetchWanted | FetchUnwanted
     | ResolveWanted | ShutdownWanted | BlobHeld | BlobPinned | BlobGone | BlobRead | ManifestStored | WholeReceived
     | ManifestFailed | ChunkProgress | ChunkStored | ChunkFailed | BlobCompleted | UnitAsked | UnitWithdrawn
-    | UnitServed | QuietChanged | LinksMeasured | PutWanted | PutEnded | StoreSpace | RoomRefused | BrokerChanged
-    | BridgeFenced
+    | UnitServed | QuietChanged | StrainChanged | LinksMeasured | PutWanted | PutEnded | StoreSpace | RoomRefused
+    | BrokerChanged | BridgeFenced
 )

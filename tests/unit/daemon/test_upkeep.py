@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from edgecache.core import vocabulary as v
-from edgecache.daemon.upkeep import notice_sleep, peers_from_json, peers_to_json, watch_space
+from edgecache.daemon.upkeep import notice_sleep, peers_from_json, peers_to_json, watch_processor, watch_space
 from edgecache.model.errors import StoreError
 from edgecache.model.peer import Address, PeerInfo
 from tests.unit.daemon.stubs import StubClock, StubEngine, node
@@ -60,6 +60,17 @@ def test_a_sleep_of_the_device_is_noticed_once() -> None:
             await asyncio.wait([watching], timeout=0.002)
         assert len(times) == 1
         watching.cancel()
+
+    asyncio.run(work())
+
+
+def test_the_core_hears_once_that_the_processor_is_short_and_once_that_it_is_not() -> None:
+    async def work() -> None:
+        engine = StubEngine()
+        slack = [0.0, 0.0, 0.02, 0.06, 0.01, 0.0, 0.0, 0.03]
+        with pytest.raises(IndexError):
+            await watch_processor(engine, lambda: slack.pop(0), interval=0.0)
+        assert engine.events == [v.StrainChanged(True), v.StrainChanged(False), v.StrainChanged(True)]
 
     asyncio.run(work())
 

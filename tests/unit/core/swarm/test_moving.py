@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edgecache.core.swarm import SwarmConfig
 from edgecache.core.swarm.scoring import SHARED_UNIT, Goodput, Peer
-from edgecache.core.vocabulary import CompleteBlob, FetchChunk, FetchFailure, FetchWanted, Send
+from edgecache.core.vocabulary import CompleteBlob, FetchChunk, FetchFailure, FetchWanted, Send, StrainChanged
+from edgecache.model.content import CHUNK_BYTES
 from edgecache.wire.messages import Cancel
 from tests.unit.core.swarm.desk import Desk
 from tests.unit.core.swarm.world import blob_of, node_id
@@ -156,3 +157,18 @@ def test_units_are_those_of_a_link_of_our_own_but_never_more_than_half_a_chunk_f
     assert peer.unit(100) == SHARED_UNIT
     peer.goodput.rate = 12.5e6
     assert peer.unit(100) == peer.unit() == 2 * SHARED_UNIT
+    peer.goodput.rate = 250_000.0
+    assert peer.unit(100, CHUNK_BYTES) == CHUNK_BYTES
+
+
+def test_chunks_are_asked_for_whole_while_the_processor_is_short() -> None:
+    for strained, unit in ((False, SHARED_UNIT), (True, CHUNK_BYTES)):
+        desk = Desk(SwarmConfig(near_prior=500_000.0))
+        desk.link(*range(1, 9))
+        desk.give(StrainChanged(strained))
+        desk.give(FetchWanted(TWO.blob))
+        desk.have(1, TWO)
+        for fellow in range(2, 9):
+            desk.have(fellow, TWO, [], wanting=True)
+        desk.manifest(TWO)
+        assert {effect.unit for effect in desk.open.values()} == {unit}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgecache.core.swarm import SwarmConfig
-from edgecache.core.vocabulary import BlobCompleted, FetchChunk, FetchWanted, Send
+from edgecache.core.vocabulary import BlobCompleted, FetchChunk, FetchWanted, Send, StrainChanged
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.have import HaveSet
 from edgecache.wire.messages import Have
@@ -114,6 +114,42 @@ def test_a_few_new_chunks_are_told_after_a_short_while() -> None:
     assert (told.have, told.full, told.wanting) == (HaveSet.of([effect.index]), False, True)
     assert set(told.coming) == {effect.index for effect in desk.open.values() if effect.peer == node_id(1)}
     assert "flush" not in [key.name for key in desk.timers]
+
+
+def test_news_are_told_seldom_while_the_processor_is_short() -> None:
+    desk = Desk()
+    desk.link(1, 2)
+    desk.begin(MANY)
+    desk.have(2, MANY, [], wanting=True)
+    for strained, least, most in ((True, 0.2, 0.3), (False, 0.0, 0.1)):
+        desk.give(StrainChanged(strained))
+        desk.clear()
+        stored = [desk.open[request].index for request in sorted(desk.open)[:3]]
+        before = desk.now
+        for request in sorted(desk.open)[:3]:
+            desk.store(desk.open[request], MANY, seconds=0.001)
+        (told,) = haves(desk.ring("flush"), 2)
+        assert told.have == HaveSet.of(stored)
+        assert least <= desk.now - before <= most
+
+
+def test_all_who_listen_hear_the_same() -> None:
+    """It is put into bytes only once: those who have a part of it already hear of that part again."""
+    desk = Desk()
+    desk.link(1, 2, 3, 4)
+    desk.begin(MANY)
+    first, second = [desk.open[request] for request in sorted(desk.open)[:2]]
+    desk.have(2, MANY, [], wanting=True)
+    desk.have(3, MANY, [first.index], wanting=True)
+    desk.have(4, MANY, range(100), wanting=True)
+    desk.clear()
+    desk.store(first, MANY, seconds=0.001)
+    desk.store(second, MANY, seconds=0.001)
+    said = desk.ring("flush")
+    ((told,), (again,)) = haves(said, 2), haves(said, 3)
+    assert told is again
+    assert told.have == HaveSet.of([first.index, second.index])
+    assert not haves(said, 4), "who has all of it"
 
 
 def test_what_a_subscriber_has_itself_is_no_news_to_it() -> None:
