@@ -28,16 +28,17 @@ class Ahead:
         """Bytes that have left, halved every `ahead_time`."""
         self._at: Instant = 0.0
 
-    def wait(self, size: int, now: Instant) -> float:
-        """Seconds until `size` more bytes may be granted, if nothing leaves before; 0 when they may be now."""
-        config = self._config
+    def room(self, now: Instant) -> float:
+        """Bytes that may be granted now: without end when nothing is in progress."""
         while self._units:
             request, (until, _) = next(iter(self._units.items()))
             if until > now:
-                break
+                return self._config.ahead_bytes + self._leaving(now) - self._bytes
             self.ended(request)
-        if not self._units or self._bytes + size <= config.ahead_bytes + self._leaving(now):
-            return 0.0
+        return float("inf")
+
+    def wait(self, now: Instant) -> float:
+        """Seconds until there is more room, if nothing leaves before; something must be in progress."""
         return next(iter(self._units.values()))[0] - now
 
     def granted(self, request: RequestId, size: int, now: Instant) -> None:

@@ -234,8 +234,11 @@ class Serving:
     def _grant(self, now: Instant, out: Outbox) -> None:
         config = self._config
         while self._queued and len(self._granted) < config.slots:
-            if wait := self._tokens.wait(now) or self._ahead.wait(1, now):
+            if wait := self._tokens.wait(now):
                 self._wake(now + wait, out)
+                return
+            if (room := self._ahead.room(now)) < 1:
+                self._wake(now + self._ahead.wait(now), out)
                 return
             unit = self._turns.next(self._fits)
             if unit is None:
@@ -243,8 +246,8 @@ class Serving:
                 return
             if self._bytes and self._bytes + unit.size > config.bytes_max:
                 return
-            if wait := self._ahead.wait(unit.size, now):
-                self._wake(now + wait, out)
+            if unit.size > room:
+                self._wake(now + self._ahead.wait(now), out)
                 return
             asker = self._askers[unit.peer]
             self._turns.granted(asker, unit)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from edgecache.core.swarm.claims import Left
 from edgecache.core.swarm.config import SwarmConfig
 from edgecache.core.swarm.picker import Picker, share_out
 from edgecache.core.swarm.scoring import Goodput, Neighbour, Peer
@@ -109,7 +110,7 @@ class Fetch:
     """Peers that sent corrupt bytes of this blob."""
     left: int = 0
     """Chunks that were left to fellows when last looked at."""
-    left_at: dict[int, Instant] = field(default_factory=dict)
+    left_at: Left = field(default_factory=Left)
     """Since when each of them is left to whoever claims it, until we ask for it."""
     patience: float = 0.0
     """... and for how long that is borne."""
@@ -225,18 +226,17 @@ class Blob:
         up for longer than that.
         """
         assert self.fetch is not None
-        left: list[int] = []
-        oldest, left_at = NEVER, self.fetch.left_at
+        left_at = self.fetch.left_at
+        among &= ~left_at.overdue(patience, now)
+        left, oldest = 0, NEVER
         for neighbour in self.neighbours.values():
             if among & neighbour.coming.bits and neighbour.peer.tier < 2:
-                for index, at in neighbour.coming.among(among):
-                    if at + patience > now:
-                        again = left_at.setdefault(index, at) + patience
-                        since = at if at < again else again
-                        if since + patience > now:
-                            left.append(index)
-                            oldest = min(oldest, since)
-        return HaveSet.of(left).bits, oldest
+                for at, claimed in neighbour.coming.within(patience, now):
+                    if bits := claimed & among:
+                        left_at.leave(bits, at)
+                        left |= bits
+                        oldest = min(oldest, at)
+        return left, min(oldest, left_at.first(left) + patience)
 
     def soon_back(self, patience: float, now: Instant) -> int:
         """What neighbours of this site have that rest, but are back within `patience` seconds since they first failed:

@@ -188,7 +188,7 @@ class Chunks:
             self._state.blobs[blob].crossing |= request.crosses
         fetch.rate.begin(now)
         picker.asked(index)
-        fetch.left_at.pop(index, None)
+        fetch.left_at.take(index)
         fetch.flights.setdefault(index, []).append(request)
         self._hedging.asked(fetch, request)
         neighbour.requests += 1
