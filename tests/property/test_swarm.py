@@ -31,6 +31,7 @@ from edgecache.core.vocabulary import (
     RoomGranted,
     RoomRefused,
     ServeUnit,
+    StrainChanged,
     TimerFired,
     UnitAsked,
     UnitServed,
@@ -63,6 +64,7 @@ class Chaos:
             self.link, self.link, self.unlink, self.have, self.have, self.have, self.want, self.unwant, self.claims,
             self.store, self.store, self.store, self.store, self.store, self.fail, self.progress, self.manifest,
             self.manifest, self.room, self.room, self.timer, self.timer, self.held, self.gone, self.completed,
+            self.strain,
         ]
 
     def step(self) -> None:
@@ -100,6 +102,9 @@ class Chaos:
     def unwant(self) -> None:
         if self.rng.random() < 0.2:
             self.desk.give(FetchUnwanted(self.rng.choice(INFOS).blob))
+
+    def strain(self) -> None:
+        self.desk.give(StrainChanged(self.rng.random() < 0.5))
 
     def claims(self) -> None:
         self.desk.claims(self.rng.choice(INFOS), *(self.rng.randrange(20) for _ in range(self.rng.randrange(8))))

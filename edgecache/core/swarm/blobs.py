@@ -280,7 +280,7 @@ class SwarmState:
     """Those of them that are being fetched."""
     chunks: dict[RequestId, ChunkRequest] = field(default_factory=dict)
     manifests: dict[RequestId, ManifestRequest] = field(default_factory=dict)
-    handling: float = 0.0
+    storing: float = 0.0
     """Seconds from the last byte of a chunk to its being stored, smoothed."""
     quiet: bool = False
     """These are quiet hours."""
@@ -301,6 +301,11 @@ class SwarmState:
     wake: Instant = NEVER
     """When something may be asked for that could not at this moment."""
     _last: int = 0
+
+    @property
+    def handling(self) -> float:
+        """Seconds that pass here for each chunk beside its coming: it is noticed, and stored."""
+        return self.storing + (self.config.strained_slack if self.strained else 0.0)
 
     @property
     def has_memory(self) -> bool:

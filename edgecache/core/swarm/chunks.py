@@ -229,8 +229,8 @@ class Chunks:
                     self._cancel(other, now, out)
             return None
         request.neighbour.peer.lateness.add(event.elapsed, request.expected)
-        handling = min(max(now - request.started - event.elapsed, 0.0), self._state.config.handling_max)
-        self._state.handling += (handling - self._state.handling) / 8
+        storing = min(max(now - request.started - event.elapsed, 0.0), self._state.config.storing_max)
+        self._state.storing += (storing - self._state.storing) / 8
         self._delivered(request, request.size, now)
         request.neighbour.peer.well()
         self._take(request, now)

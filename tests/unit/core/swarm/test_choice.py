@@ -20,6 +20,7 @@ from edgecache.core.vocabulary import (
     RoomGranted,
     RttMeasured,
     Send,
+    StrainChanged,
 )
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.have import HaveSet
@@ -465,6 +466,22 @@ def test_a_newer_round_trip_counts() -> None:
     desk.give(RttMeasured(node_id(1), 0.3))
     desk.give(RttMeasured(node_id(7), 0.3))
     assert desk.swarm._state.peers[node_id(1)].rtt == 0.3
+
+
+def test_more_is_asked_for_at_once_while_the_processor_is_short() -> None:
+    desk = Desk()
+    desk.link(1)
+    desk.begin(MANY)
+    for _ in range(20):
+        desk.store(desk.open[min(desk.open)], MANY, seconds=0.02)
+    before = len(desk.open)
+    desk.give(StrainChanged(True))
+    more = len(desk.open) - before
+    assert more == pytest.approx(1.25 * 0.06 * 50, abs=1.0), "what comes at 50 chunks a second in that time"
+    desk.give(StrainChanged(False))
+    for _ in range(more):
+        desk.store(desk.open[min(desk.open)], MANY, seconds=0.02)
+        assert len(desk.open) < before + more, "what is under way is not taken back, but none comes in its place"
 
 
 def test_a_window_of_none_is_taken_as_one() -> None:
