@@ -43,6 +43,8 @@ def _print_status(reply: dict[str, Any]) -> None:
 def _limit_rows(reply: dict[str, Any]) -> list[tuple[str, str]]:
     """What holds transfers back now, where something may."""
     rows, quiet, yielding = [], reply["quiet"], reply["yielding"]
+    if reply["strained"]:
+        rows.append(("processor", "short, so chunks are sent and looked for in larger pieces, less often"))
     if quiet["hours"]:
         state = f"now, for {span_text(quiet['ends_in'])}" if quiet["now"] else "not now"
         if not quiet["clock_trusted"]:

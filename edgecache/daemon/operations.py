@@ -65,6 +65,7 @@ class Operations:
             "fetched": driver.node.swarm.received(),
             "overhead": driver.node.swarm.overhead(),
             "bridge": driver.node.bridge.holder(driver.clock.now()),
+            "strained": driver.node.swarm.strained,
             "quiet": self._quiet.view(),
             "yielding": {
                 peer: {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgecache.core.swarm.claims import Left
 from edgecache.core.swarm.config import SwarmConfig
 from edgecache.core.swarm.picker import Picker, share_out
-from edgecache.core.swarm.scoring import Goodput, Neighbour, Peer
+from edgecache.core.swarm.scoring import SHARED_UNIT, Goodput, Neighbour, Peer
 from edgecache.core.vocabulary import Identity, RequestId
 from edgecache.model.content import CHUNK_BYTES, LARGE_CHUNK_BYTES, BlobInfo
 from edgecache.model.have import HaveSet
@@ -306,6 +306,11 @@ class SwarmState:
     def handling(self) -> float:
         """Seconds that pass here for each chunk beside its coming: it is noticed, and stored."""
         return self.storing + (self.config.strained_slack if self.strained else 0.0)
+
+    @property
+    def shared_unit(self) -> int:
+        """What units are not made larger than because others share what a peer gives."""
+        return CHUNK_BYTES if self.strained else SHARED_UNIT
 
     @property
     def has_memory(self) -> bool:

@@ -17,7 +17,7 @@ from edgecache.core.swarm.manifests import CORRUPT_WEIGHT, bar
 from edgecache.core.swarm.moving import Moving
 from edgecache.core.swarm.offer import Offer, rested
 from edgecache.core.swarm.picker import Picker
-from edgecache.core.swarm.scoring import SHARED_UNIT, Neighbour, choose
+from edgecache.core.swarm.scoring import Neighbour, choose
 from edgecache.core.swarm.turns import Turns
 from edgecache.core.vocabulary import (
     CancelFetch,
@@ -30,7 +30,6 @@ from edgecache.core.vocabulary import (
     Misbehaved,
     Outbox,
 )
-from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.instant import Instant
 from edgecache.model.pacing import TokenBucket, wire_bytes
 from edgecache.model.priority import Priority
@@ -169,8 +168,7 @@ class Chunks:
     ) -> None:
         peer, size, blob = neighbour.peer, picker.info.chunk_bytes(index), picker.info.blob
         askers = 1 if peer.elsewhere else picker.askers
-        shared = CHUNK_BYTES if self._state.strained else SHARED_UNIT
-        unit = min(peer.unit(askers, shared), self._state.config.unit_most, picker.info.chunk_size)
+        unit = min(peer.unit(askers, self._state.shared_unit), self._state.config.unit_most, picker.info.chunk_size)
         expected = peer.expected(size)
         request = ChunkRequest(
             self._state.next_request(), blob, neighbour, index, size, now, expected, priority=fetch.priority,

@@ -132,6 +132,11 @@ class Swarm:
             for name in ("crossed", "hedges", "wasted")
         }
 
+    @property
+    def strained(self) -> bool:
+        """Whether this device's processor is short."""
+        return self._state.strained
+
     def received(self) -> dict[NodeId, int]:
         """Bytes of chunks that came from each peer since the start (a bounded number of peers)."""
         return dict(self._state.received)

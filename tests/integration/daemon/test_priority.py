@@ -43,6 +43,16 @@ def test_quiet_hours_hold_up_what_is_prefetched_until_they_end(tmp_path: Path) -
     run(work)
 
 
+def test_status_says_that_the_processor_is_short(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with beside_a_source(tmp_path, sample(2, MIB), held_up=False) as (one, _):
+            for strained in (False, True, False):
+                one.driver.post(v.StrainChanged(strained))
+                assert (await one.call("status"))["strained"] is strained
+
+    run(work)
+
+
 def test_a_fetch_that_was_stopped_half_way_goes_on_in_its_class(tmp_path: Path) -> None:
     source, blob = source_of(tmp_path / "source", sample(3, 4 * MIB))
     kept: list[bytes] = []

@@ -7,6 +7,7 @@ import pytest
 from edgecache.cli.agent import size_text, span_text
 from edgecache.cli.output import Output
 from edgecache.cli.progress import LINE_INTERVAL, Progress
+from edgecache.cli.views import _limit_rows
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,14 @@ def test_sizes(count: int, text: str) -> None:
 )
 def test_spans(seconds: float, text: str) -> None:
     assert span_text(seconds) == text
+
+
+def test_status_says_what_holds_transfers_back_and_nothing_else() -> None:
+    quiet = {"hours": [], "now": False, "ends_in": None, "clock_trusted": True}
+    assert not _limit_rows({"strained": False, "quiet": quiet, "yielding": {}})
+    ((label, text),) = _limit_rows({"strained": True, "quiet": quiet, "yielding": {}})
+    assert label == "processor"
+    assert text.startswith("short")
 
 
 def test_progress_into_a_pipe_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
