@@ -35,7 +35,8 @@ RESOLVE_AGAIN = 5.0
 RESOLVE_TIMEOUT = 5.0
 SEED_ADDRESSES_MAX = 8
 STRAIN_INTERVAL = 1.0
-"""Above that of the samples, so that a node that does nothing is not strained, whoever else uses its processor."""
+STRAIN_LOOKS = 3
+"""Without strain in a row before it is over: it comes and goes, and what follows from it should not."""
 SLEEP_INTERVAL = 2.0
 SLEEP_NOTICED = 1.0
 """Seconds that a suspended device is behind before its timers are set anew."""
@@ -66,14 +67,18 @@ async def watch_space(driver: Engine) -> None:
         await asyncio.sleep(SPACE_INTERVAL)
 
 
-async def watch_processor(driver: Engine, slack: Callable[[], float], interval: float = STRAIN_INTERVAL) -> None:
-    """Tell the core when the processor becomes short and when it no longer is; `slack` is `Rests.slack`."""
-    strained = False
+async def watch_processor(driver: Engine, short: Callable[[], bool], interval: float = STRAIN_INTERVAL) -> None:
+    """Tell the core when the processor becomes short, and when it has not been for a while."""
+    strained, calm = False, 0
     while True:
         await asyncio.sleep(interval)
-        if (slack() > 0) is not strained:
-            strained = not strained
-            driver.post(v.StrainChanged(strained))
+        calm = 0 if short() else calm + 1
+        if calm == 0 and not strained:
+            strained = True
+            driver.post(v.StrainChanged(True))
+        elif calm == STRAIN_LOOKS and strained:
+            strained = False
+            driver.post(v.StrainChanged(False))
 
 
 async def notice_sleep(clock: Clock, woken: Callable[[], None], interval: float = SLEEP_INTERVAL) -> None:

@@ -167,7 +167,7 @@ async def running(config: Config, manager: ServiceManager, rests: Rests) -> Asyn
         priorities = kept_priorities(driver, store)
         quiet = QuietHours(driver, config.limits.quiet_hours)
         await _begin(driver, store, watcher.current, priorities)
-        driver.spawn(upkeep.watch_processor(driver, rests.slack))
+        driver.spawn(upkeep.watch_processor(driver, rests.strained))
         _limit(config, driver, quiet)
         if discovery is not None:
             discovery.start()

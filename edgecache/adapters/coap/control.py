@@ -41,7 +41,8 @@ class Post:
 
 @lru_cache(maxsize=_POSTS_CACHED)
 def posted(message: Message) -> tuple[bytes, bytes]:
-    """A control message that nobody answers: what stands before its payload, and that; raises LocalProtocolError."""
+    """A control message that nobody answers, so not a hello: what stands before its payload, and that; raises
+    LocalProtocolError."""
     payload = codec.encode(message)
     return post_head(paths.path_of(message), b"", len(payload), one_way=True), payload
 

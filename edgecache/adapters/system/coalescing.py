@@ -78,6 +78,10 @@ class CoalescingSelector(selectors.EpollSelector):
         """Seconds by which bulk may be late because the processor is short; 0 on one that is not."""
         return self._slack_at(self._monotonic())
 
+    def strained(self) -> bool:
+        """Whether there was slack when it was last needed, a moment ago; asking takes no sample."""
+        return self._slack > 0 and self._monotonic() < self._sample_at + SAMPLE_SECONDS
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """As the base class, but sockets that become ready while the loop rests are found at its end."""
         if not self._pieces and not self._resting_until:

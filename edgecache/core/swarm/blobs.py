@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from edgecache.core.swarm.claims import Left
 from edgecache.core.swarm.config import SwarmConfig
 from edgecache.core.swarm.picker import Picker, share_out
 from edgecache.core.swarm.scoring import SHARED_UNIT, Goodput, Neighbour, Peer
@@ -110,7 +109,7 @@ class Fetch:
     """Peers that sent corrupt bytes of this blob."""
     left: int = 0
     """Chunks that were left to fellows when last looked at."""
-    left_at: Left = field(default_factory=Left)
+    left_at: dict[int, Instant] = field(default_factory=dict)
     """Since when each of them is left to whoever claims it, until we ask for it."""
     patience: float = 0.0
     """... and for how long that is borne."""
@@ -226,17 +225,18 @@ class Blob:
         up for longer than that.
         """
         assert self.fetch is not None
-        left_at = self.fetch.left_at
-        among &= ~left_at.overdue(patience, now)
-        left, oldest = 0, NEVER
+        left: list[int] = []
+        oldest, left_at = NEVER, self.fetch.left_at
         for neighbour in self.neighbours.values():
             if among & neighbour.coming.bits and neighbour.peer.tier < 2:
-                for at, claimed in neighbour.coming.within(patience, now):
-                    if bits := claimed & among:
-                        left_at.leave(bits, at)
-                        left |= bits
-                        oldest = min(oldest, at)
-        return left, min(oldest, left_at.first(left) + patience)
+                for index, at in neighbour.coming.among(among):
+                    if at + patience > now:
+                        again = left_at.setdefault(index, at) + patience
+                        since = at if at < again else again
+                        if since + patience > now:
+                            left.append(index)
+                            oldest = min(oldest, since)
+        return HaveSet.of(left).bits, oldest
 
     def soon_back(self, patience: float, now: Instant) -> int:
         """What neighbours of this site have that rest, but are back within `patience` seconds since they first failed:
@@ -306,6 +306,11 @@ class SwarmState:
     def handling(self) -> float:
         """Seconds that pass here for each chunk beside its coming: it is noticed, and stored."""
         return self.storing + (self.config.strained_slack if self.strained else 0.0)
+
+    @property
+    def news_delay(self) -> float:
+        """Seconds for which news are collected before others hear, here and as far as we know elsewhere."""
+        return max(self.config.delta_delay, self.config.strained_delta_delay if self.strained else 0.0)
 
     @property
     def shared_unit(self) -> int:

@@ -154,7 +154,7 @@ class Chunks:
         if not others:
             return picker.pick(ours & ~nearer, rng, config.random_first)
         least = config.crossing_patience if ready[0].peer.elsewhere else 0.0
-        patience = min(max(config.left_patience * (first + config.delta_delay), least), config.timeout_max)
+        patience = min(max(config.left_patience * (first + self._state.news_delay), least), config.timeout_max)
         if (scarce := others & ~among_us) and (unclaimed := offer.unclaimed(scarce, patience, self._state, now)):
             index = picker.own(unclaimed)
             return picker.pick_for_others(unclaimed, rng) if index is None else index
@@ -186,7 +186,7 @@ class Chunks:
             self._state.blobs[blob].crossing |= request.crosses
         fetch.rate.begin(now)
         picker.asked(index)
-        fetch.left_at.take(index)
+        fetch.left_at.pop(index, None)
         fetch.flights.setdefault(index, []).append(request)
         self._hedging.asked(fetch, request)
         neighbour.requests += 1

@@ -79,9 +79,7 @@ class Talk:
         if not blob.flushing:
             blob.flushing = True
             delay = config.delta_delay * max(1.0, blob.listeners / config.delta_chunks)
-            if self._state.strained:
-                delay = max(delay, config.strained_delta_delay)
-            out.timer(flush_timer(blob.blob), now + delay)
+            out.timer(flush_timer(blob.blob), now + max(delay, self._state.news_delay))
 
     def flush(self, blob: Blob, out: Outbox) -> None:
         """Tell subscribers who do not have it what is new: all of them the same, which is put into bytes only once."""
@@ -113,10 +111,11 @@ class Talk:
         assert blob.info is not None
         if index < blob.info.chunks and blob.listeners > 1:
             blob.asked[index] = None
-            if len(blob.asked) > COMING_MAX:
-                del blob.asked[next(iter(blob.asked))]
             blob.claiming = True
-            self.claim(blob, now, out)
+            if len(blob.asked) == COMING_MAX:
+                self.flush(blob, out)
+            else:
+                self.claim(blob, now, out)
 
     def hush(self, blob: Blob, out: Outbox) -> None:
         """We want no more of it: say so, with the last news; forget who only gave."""

@@ -67,10 +67,14 @@ def test_a_sleep_of_the_device_is_noticed_once() -> None:
 def test_the_core_hears_once_that_the_processor_is_short_and_once_that_it_is_not() -> None:
     async def work() -> None:
         engine = StubEngine()
-        slack = [0.0, 0.0, 0.02, 0.06, 0.01, 0.0, 0.0, 0.03]
+        short = [False, True, True, False, False, True, *[False] * 10, True]
+        told: list[int] = []
+        engine.answer = lambda event: told.append(left - len(short))  # type: ignore[func-returns-value]
+        left = len(short)
         with pytest.raises(IndexError):
-            await watch_processor(engine, lambda: slack.pop(0), interval=0.0)
+            await watch_processor(engine, lambda: short.pop(0), interval=0.0)
         assert engine.events == [v.StrainChanged(True), v.StrainChanged(False), v.StrainChanged(True)]
+        assert told == [2, 9, 17], "at once when it begins, after three looks when it is over"
 
     asyncio.run(work())
 

@@ -202,3 +202,20 @@ def test_an_event_loop_runs_with_it() -> None:
     pair = socket.socketpair()
     with asyncio.Runner(loop_factory=lambda: event_loop(selector)) as runner, pair[1]:
         assert sorted(runner.run(body())) == ["hello", "thread", "timer"]
+
+
+def test_asking_whether_it_is_strained_spoils_no_sample(
+    selector: CoalescingSelector, clock: FakeTime, queue: FakeQueue
+) -> None:
+    """Or a node that sends something now and then would take the wait of a few turns for a shortage."""
+    assert measured(selector, clock, queue, 10.0) == SLACK_SECONDS
+    assert selector.strained()
+    asked = queue.asked
+    for _ in range(8):
+        clock.now += SAMPLE_SECONDS
+        selector.strained()
+    assert queue.asked == asked
+    assert not selector.strained(), "that was long ago"
+    assert selector.slack() == 0.0, "after a silence"
+    assert measured(selector, clock, queue, 0.0) == 0.0
+    assert not selector.strained()

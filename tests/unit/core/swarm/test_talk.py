@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edgecache.core.swarm import SwarmConfig
-from edgecache.core.vocabulary import BlobCompleted, FetchChunk, FetchWanted, Send, StrainChanged
+from edgecache.core.vocabulary import (
+    BlobCompleted,
+    FetchChunk,
+    FetchWanted,
+    RequestId,
+    Send,
+    StrainChanged,
+    UnitAsked,
+)
 from edgecache.model.content import CHUNK_BYTES
 from edgecache.model.have import HaveSet
+from edgecache.wire.limits import COMING_MAX
 from edgecache.wire.messages import Have
 from tests.unit.core.swarm.desk import Desk, haves
 from tests.unit.core.swarm.world import blob_of, node_id
@@ -150,6 +161,84 @@ def test_all_who_listen_hear_the_same() -> None:
     assert told is again
     assert told.have == HaveSet.of([first.index, second.index])
     assert not haves(said, 4), "who has all of it"
+
+
+def test_what_is_under_way_is_told_to_fellows_alone_and_to_them_without_news_as_well() -> None:
+    desk = Desk()
+    desk.link(1, 2, 3)
+    desk.link(4, tier=2)
+    desk.give(FetchWanted(MANY.blob))
+    desk.have(1, MANY)
+    desk.have(2, MANY, [], wanting=True)
+    desk.have(3, MANY, range(100), wanting=True)
+    desk.have(4, MANY, [], wanting=True)
+    desk.manifest(MANY)
+    said = desk.ring("flush")
+    under_way = {effect.index for effect in desk.open.values() if effect.peer == node_id(1)}
+    (claimed,) = haves(said, 2)
+    assert (claimed.have, set(claimed.coming)) == (HaveSet(), under_way)
+    assert under_way
+    assert not haves(said, 3), "who has all of it"
+    assert not haves(said, 4), "who is elsewhere"
+    desk.store(desk.open[min(desk.open)], MANY)
+    said = desk.ring("flush")
+    ((fellow,), (stranger,)) = haves(said, 2), haves(said, 4)
+    assert fellow.coming
+    assert (stranger.have, stranger.coming) == (fellow.have, ())
+
+
+def test_what_is_under_way_is_not_told_again_for_its_own_sake() -> None:
+    two = blob_of(2 * CHUNK_BYTES)
+    desk = Desk()
+    desk.link(1, 2, 3)
+    desk.give(FetchWanted(two.blob))
+    desk.have(1, two)
+    desk.have(3, two)
+    desk.have(2, two, [], wanting=True)
+    desk.manifest(two)
+    (told,) = haves(desk.ring("flush"), 2)
+    assert set(told.coming) == {0, 1}
+    desk.have(2, two, [0], full=False, wanting=True)
+    first = next(effect for effect in desk.open.values() if effect.index == 0)
+    desk.store(first, two)
+    assert not haves(desk.ring("flush"), 2), "it has that one, and knows of the other"
+
+
+def test_a_publisher_tells_everything_that_is_asked_of_it_while_its_processor_is_short() -> None:
+    desk = Desk()
+    desk.link(1, 2, 3)
+    desk.hold(MANY)
+    for number in (1, 2, 3):
+        desk.have(number, MANY, [], wanting=True)
+    desk.give(StrainChanged(True))
+    desk.clear()
+    for index in range(100):
+        asked = UnitAsked(RequestId(index), node_id(1), MANY.blob, index, CHUNK_BYTES, CHUNK_BYTES)
+        desk.give(asked)
+    desk.ring("flush")
+    told = [message.coming for message in haves(desk.said, 2)]
+    assert {index for coming in told for index in coming} == set(range(100))
+    assert max(map(len, told)) <= COMING_MAX
+
+
+def test_what_is_claimed_is_left_until_news_of_it_may_have_come() -> None:
+    waited = []
+    for strained in (False, True):
+        desk = Desk()
+        desk.link(1, 2)
+        desk.give(StrainChanged(strained))
+        desk.give(FetchWanted(TEN.blob))
+        desk.have(1, TEN)
+        desk.message(2, Have(TEN.blob, HaveSet(), full=True, wanting=True, coming=tuple(range(10))))
+        desk.manifest(TEN)
+        assert not desk.open
+        before = desk.now
+        desk.ring("pump")
+        assert desk.open
+        waited.append(desk.now - before)
+    config = SwarmConfig()
+    later = config.strained_delta_delay - config.delta_delay
+    assert waited[1] - waited[0] == pytest.approx(config.left_patience * later)
 
 
 def test_what_a_subscriber_has_itself_is_no_news_to_it() -> None:
