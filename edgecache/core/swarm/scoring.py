@@ -30,7 +30,7 @@ LAST_TIERS = 3
 SHARED_UNIT = CHUNK_BYTES // 2
 """Units are not made larger than this because others share what a peer gives. With whole chunks, real agents, 8 nodes,
 were done after 1.30 times size / rate instead of 1.25. Where our processor is short they may be whole chunks: on half
-of one core that is 3 % faster, with a tenth less CPU."""
+of one core that is 3 % faster, with 7 % less CPU."""
 
 _SHORTEST = 1e-6
 """Intervals are at least this, so that a simulated instant delivery divides."""

@@ -69,7 +69,7 @@ def test_the_core_hears_once_that_the_processor_is_short_and_once_that_it_is_not
         engine = StubEngine()
         short = [False, True, True, False, False, True, *[False] * 10, True]
         told: list[int] = []
-        engine.answer = lambda event: told.append(left - len(short))  # type: ignore[func-returns-value]
+        engine.answer = lambda event: told.append(left - len(short))
         left = len(short)
         with pytest.raises(IndexError):
             await watch_processor(engine, lambda: short.pop(0), interval=0.0)
