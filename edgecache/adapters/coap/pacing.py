@@ -44,7 +44,7 @@ class Rests(Protocol):
         ...
 
     def strained(self) -> bool:
-        """Whether there was slack when somebody last asked, a moment ago."""
+        """Whether there was much slack when somebody last asked, a moment ago."""
         ...
 
 

@@ -16,6 +16,7 @@ from edgecache.adapters.system.coalescing import (
     SAMPLE_SECONDS,
     SLACK_SECONDS,
     SLACK_WAITS,
+    STRAINED_SECONDS,
     CoalescingSelector,
     event_loop,
 )
@@ -217,5 +218,7 @@ def test_asking_whether_it_is_strained_spoils_no_sample(
     assert queue.asked == asked
     assert not selector.strained(), "that was long ago"
     assert selector.slack() == 0.0, "after a silence"
-    assert measured(selector, clock, queue, 0.0) == 0.0
-    assert not selector.strained()
+    assert measured(selector, clock, queue, 0.9 * STRAINED_SECONDS / SLACK_WAITS) > 0
+    assert not selector.strained(), "a little"
+    assert measured(selector, clock, queue, 1.1 * STRAINED_SECONDS / SLACK_WAITS) > 0
+    assert selector.strained()
