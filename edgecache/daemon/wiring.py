@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from edgecache import __version__
 from edgecache.adapters.coap.bounds import LinkBounds
 from edgecache.adapters.coap.links import CoapLinks
-from edgecache.adapters.coap.pacing import Rests
 from edgecache.adapters.control.server import ControlServer
 from edgecache.adapters.pki.credentials import load_credentials, tls_contexts
 from edgecache.adapters.pki.files import IdentityFiles
@@ -82,7 +81,7 @@ def run_agent(config: Config) -> int:
     return code
 
 
-async def _run(config: Config, rests: Rests) -> int:
+async def _run(config: Config, rests: CoalescingSelector) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,7 +126,7 @@ def open_store(config: Config, wall: Callable[[], float]) -> DiskStore:
 
 
 @asynccontextmanager
-async def running(config: Config, manager: ServiceManager, rests: Rests) -> AsyncIterator[Driver]:
+async def running(config: Config, manager: ServiceManager, rests: CoalescingSelector) -> AsyncIterator[Driver]:
     """A whole agent; stopped cleanly on the way out. `rests` is of its event loop."""
     files = IdentityFiles(config.data_dir)
     credentials = load_credentials(files)

@@ -43,10 +43,6 @@ class Rests(Protocol):
         """Seconds by which bulk may be late because the processor is short: nothing need wake up sooner for it."""
         ...
 
-    def strained(self) -> bool:
-        """Whether there was much slack when somebody last asked, a moment ago."""
-        ...
-
 
 class NoRests(Rests):
     """A loop that looks at every packet, on a processor that has nothing else to do."""
@@ -57,10 +53,6 @@ class NoRests(Rests):
     def slack(self) -> float:
         """None."""
         return 0.0
-
-    def strained(self) -> bool:
-        """Never."""
-        return False
 
 
 class Goodput:

@@ -163,7 +163,7 @@ class Blob:
     crossing: bool = False
     """... and some of it crosses a site border."""
     asked: dict[int, None] = field(default_factory=dict)
-    """Chunks of a complete holding that were asked of us since then, the last few."""
+    """Chunks of a complete holding that were asked of us since then: when one message is full of them, it goes."""
     flushing: bool = False
     """A timer will tell them."""
 
