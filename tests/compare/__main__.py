@@ -13,7 +13,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.compare.catalogue import IDLE, SINGLE, SMALL, SWARM, Lacking, able, needs
@@ -40,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument("--runs", type=int, default=3)
     shared.add_argument("--peers-python", default=sys.executable, metavar="PYTHON", help="has the peers' bindings")
     shared.add_argument("--slow-core", nargs="?", type=float, const=50.0, metavar="PERCENT",
-                        help="hold everything to so much of one core [50]")  # fmt: skip
+                        help="hold the contestants to so much of one core [50]")  # fmt: skip
+    shared.add_argument("--slow-wires", action="store_true", help="and the network between them, and this harness")
     shared.add_argument("--out", type=Path, metavar="FILE.jsonl", help="append a line for each run")
     shared.add_argument("--results", type=Path, metavar="RESULTS.md", help="rewrite its comparison at the end")
     swarms = commands.add_parser("swarm", parents=[shared], help="one seed, several leechers, shaped links")
@@ -80,7 +81,7 @@ def _able(given: argparse.Namespace, needed: Mapping[str, Lacking]) -> list[str]
     return names
 
 
-def swarm_rows(given: argparse.Namespace) -> Iterator[Row]:
+def swarm_rows(given: argparse.Namespace, held: Sequence[str]) -> Iterator[Row]:
     """Run after run, scenario after scenario, each contestant in turn."""
     names = _able(given, needs(SWARM))
     for _ in range(given.runs):
@@ -92,34 +93,38 @@ def swarm_rows(given: argparse.Namespace) -> Iterator[Row]:
                 wait_slow=False if given.fast_only else None,
             )  # fmt: skip
             for name in names:
-                yield swarm(name, scenario, limit=given.limit, peers_python=given.peers_python, logs=given.logs)
+                yield swarm(
+                    name, scenario, limit=given.limit, peers_python=given.peers_python, held=held, logs=given.logs
+                )
 
 
-def single_rows(given: argparse.Namespace) -> Iterator[Row]:
+def single_rows(given: argparse.Namespace, held: Sequence[str]) -> Iterator[Row]:
     """Each in turn."""
     names = _able(given, needs(SINGLE))
     for _ in range(given.runs):
         for name in names:
-            yield single(name, given.mib, limit=given.limit, peers_python=given.peers_python, congestion=given.cc)
+            yield single(
+                name, given.mib, limit=given.limit, peers_python=given.peers_python, congestion=given.cc, held=held
+            )
 
 
-def small_rows(given: argparse.Namespace) -> Iterator[Row]:
+def small_rows(given: argparse.Namespace, held: Sequence[str]) -> Iterator[Row]:
     """Each in turn."""
     names = _able(given, SMALL)
     for _ in range(given.runs):
         for name in names:
-            yield from small(name, given.requests, given.peers_python)
+            yield from small(name, given.requests, given.peers_python, held)
 
 
-def idle_rows(given: argparse.Namespace) -> Iterator[Row]:
+def idle_rows(given: argparse.Namespace, held: Sequence[str]) -> Iterator[Row]:
     """Each in turn."""
     names = _able(given, needs(IDLE))
     for _ in range(given.runs):
         for name in names:
-            yield idle(name, given.seconds, peers_python=given.peers_python)
+            yield idle(name, given.seconds, peers_python=given.peers_python, held=held)
 
 
-RUNS: Mapping[str, Callable[[argparse.Namespace], Iterable[Row]]] = {
+RUNS: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], Iterable[Row]]] = {
     "swarm": swarm_rows, "single": single_rows, "small": small_rows, "idle": idle_rows,
 }  # fmt: skip
 
@@ -135,9 +140,9 @@ def main() -> None:
         else:
             if os.geteuid() != 0:
                 sys.exit("network namespaces need root")
-            with slow_core(given.slow_core):
-                for row in RUNS[given.command](given):
-                    row.core_percent = given.slow_core
+            with slow_core(given.slow_core, wires=given.slow_wires) as held:
+                for row in RUNS[given.command](given, held):
+                    row.core_percent, row.slow_wires = given.slow_core, given.slow_wires
                     rows.append(row)
                     print(row.line(), file=sys.stderr, flush=True)
                     if given.out is not None:

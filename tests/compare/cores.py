@@ -1,36 +1,60 @@
-"""Hold this process and all that it starts to a part of one core: what a small device has."""
+"""Hold contestants to a part of one core: what a small device has."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.compare.process import Failed
 
 PERIOD = 10_000
 """Microseconds over which the share is kept: short, so that a slow core is slow rather than absent now and then."""
+LEAVE_TIMEOUT = 2.0
+"""For killed contestants to be gone from their group."""
 
 _V1 = Path("/sys/fs/cgroup/cpu")
 _V2 = Path("/sys/fs/cgroup")
 
 
 @contextmanager
-def slow_core(percent: float | None) -> Iterator[None]:
-    """None: all cores as they are. Raises Failed where there is no cpu controller."""
+def slow_core(percent: float | None, *, wires: bool = False) -> Iterator[Sequence[str]]:
+    """The words that start a command on the slow core; None: all cores as they are.
+
+    The network between contestants, which is a program of the lab, and this harness stay on the other cores, as no
+    device carries the packets of all others. With `wires` they are held too, all on the one core.
+    Raises Failed where there is no cpu controller, or no other core.
+    """
     if percent is None:
-        yield
+        yield ()
         return
     cores = os.sched_getaffinity(0)
+    slow, others = min(cores), cores - {min(cores)}
+    if not (wires or others):
+        raise Failed("one core only: --slow-core needs another one for the network, or --slow-wires")
     group, home = _group(percent)
-    os.sched_setaffinity(0, {min(cores)})
-    (group / "cgroup.procs").write_text(str(os.getpid()))
+    os.sched_setaffinity(0, {slow} if wires else others)
+    if wires:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
     try:
-        yield
+        yield () if wires else ("sh", "-c", _ENTER, str(group / "cgroup.procs"), str(slow))
     finally:
         (home / "cgroup.procs").write_text(str(os.getpid()))
         os.sched_setaffinity(0, cores)
+        _remove(group)
+
+
+_ENTER = 'echo 0 >"$0" && core=$1 && shift && exec taskset -c "$core" "$@"'
+"""Goes to the group and to the core, and becomes the command: all that this starts is there from the beginning."""
+
+
+def _remove(group: Path) -> None:
+    deadline = time.monotonic() + LEAVE_TIMEOUT
+    while (group / "cgroup.procs").read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    with suppress(OSError):  # somebody is stuck in it: not worth the rows that were measured
         group.rmdir()
 
 

@@ -106,14 +106,14 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def wires(scenario: Scenario) -> Iterator[Wires]:
-    """The hosts of a scenario, all links alike."""
-    with NetLab(scenario.nodes, tap=True, congestion=scenario.congestion, **scenario.links) as lab:
+def wires(scenario: Scenario, held: Sequence[str] = ()) -> Iterator[Wires]:
+    """The hosts of a scenario, all links alike. `held`: the words of `slow_core`."""
+    with NetLab(scenario.nodes, tap=True, congestion=scenario.congestion, wrapper=held, **scenario.links) as lab:
         yield Wires(lab)
 
 
 @contextmanager
-def loopback(congestion: str = "cubic") -> Iterator[Loopback]:
-    """One namespace."""
-    with NetLab(1, congestion=congestion) as lab:
+def loopback(congestion: str = "cubic", held: Sequence[str] = ()) -> Iterator[Loopback]:
+    """One namespace. `held`: the words of `slow_core`."""
+    with NetLab(1, congestion=congestion, wrapper=held) as lab:
         yield Loopback(lab, congestion)

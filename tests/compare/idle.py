@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgecache.model.errors import EdgecacheError
@@ -16,11 +17,11 @@ from tests.compare.scenario import MIB, SEED
 SETTLE = 5.0
 
 
-def idle(name: str, seconds: float, *, peers_python: str) -> IdleRow:
+def idle(name: str, seconds: float, *, peers_python: str, held: Sequence[str] = ()) -> IdleRow:
     """One contestant with a blob of 1 MiB, and one neighbour where it has such; what goes wrong is in the row."""
     row = IdleRow(name, seconds)
     try:
-        with scratch() as directory, loopback() as ground:
+        with scratch() as directory, loopback(held=held) as ground:
             content = make_content(directory / "source" / "blob", MIB)
             daemon = IDLE[name].make(Task(ground, 2, content, directory, peers_python))
             daemon.prepare()

@@ -103,13 +103,16 @@ def _compared(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 def swarm_groups(rows: Iterable[Row]) -> dict[str, list[SwarmRow]]:
     """Rows of alike settings, by a title."""
     swarms = [row for row in rows if isinstance(row, SwarmRow)]
-    alike = grouped(swarms, lambda row: json.dumps([row.settings, row.core_percent], sort_keys=True))
+    alike = grouped(swarms, lambda row: json.dumps([row.settings, held(row)], sort_keys=True))
     return {swarm_title(group[0].settings) + held(group[0]): group for group in alike.values()}
 
 
 def held(row: Row) -> str:
     """The end of a title: what there was of the machine."""
-    return "" if row.core_percent is None else f", everything held to {row.core_percent:g} % of one core"
+    if row.core_percent is None:
+        return ""
+    who = "the contestants, the harness and its network" if row.slow_wires else "the contestants"
+    return f", {who} held to {row.core_percent:g} % of one core"
 
 
 def swarm_title(settings: Mapping[str, Any]) -> str:

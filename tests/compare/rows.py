@@ -44,7 +44,9 @@ class SwarmRow:
     nodes: list[NodeRow] = field(default_factory=list)
     error: str | None = None
     core_percent: float | None = None
-    """Of the one core that everything was held to; None: the whole machine."""
+    """Of the one core that contestants were held to; None: the whole machine."""
+    slow_wires: bool = False
+    """The network between them, and the harness, were held to it too."""
     kind: str = "swarm"
 
     @classmethod
@@ -78,6 +80,7 @@ class SingleRow:
     sink_rss_peak: int | None = None
     error: str | None = None
     core_percent: float | None = None
+    slow_wires: bool = False
     kind: str = "single"
 
     def line(self) -> str:
@@ -96,6 +99,7 @@ class SmallRow:
     rate_16: float | None = None
     error: str | None = None
     core_percent: float | None = None
+    slow_wires: bool = False
     kind: str = "small"
 
     def line(self) -> str:
@@ -113,6 +117,7 @@ class IdleRow:
     cpu_percent: float | None = None
     error: str | None = None
     core_percent: float | None = None
+    slow_wires: bool = False
     kind: str = "idle"
 
     def line(self) -> str:

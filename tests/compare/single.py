@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from edgecache.bench.stage import warm
 from edgecache.model.errors import EdgecacheError
@@ -19,11 +20,13 @@ SAMPLE_PAUSE = 0.1
 SETTLE = 0.5
 
 
-def single(name: str, mib: float, *, limit: float, peers_python: str, congestion: str = "cubic") -> SingleRow:
+def single(
+    name: str, mib: float, *, limit: float, peers_python: str, congestion: str = "cubic", held: Sequence[str] = ()
+) -> SingleRow:
     """One contestant, once; what goes wrong is in the row."""
     row = SingleRow(name, mib, congestion)
     try:
-        with scratch() as directory, loopback(congestion) as ground:
+        with scratch() as directory, loopback(congestion, held) as ground:
             content = make_content(directory / "source" / "blob", round(mib * MIB))
             entrant = SINGLE[name].make(Task(ground, 2, content, directory, peers_python))
             entrant.prepare()

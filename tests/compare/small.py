@@ -6,7 +6,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.compare.entrant import tool
@@ -43,10 +43,10 @@ LIBRARIES: Mapping[str, Library] = {
 }
 
 
-def edgecache(requests: int) -> list[SmallRow]:
+def edgecache(requests: int, held: Sequence[str] = ()) -> list[SmallRow]:
     """All its ways in, from one run of `edgecache bench small`."""
     argv = [sys.executable, "-m", "edgecache", "bench", "small", "--json", "--requests", str(requests)]
-    with loopback() as ground:
+    with loopback(held=held) as ground:
         done = ground.lab.run(0, [*argv, "--readings", "10", "--nodes", "2"], timeout=LIMIT)
     try:
         result = json.loads(done.stdout)
@@ -61,15 +61,17 @@ def _row(name: str, found: Mapping[str, float]) -> SmallRow:
     )
 
 
-def small(name: str, requests: int, peers_python: str) -> list[SmallRow]:
+def small(name: str, requests: int, peers_python: str, held: Sequence[str] = ()) -> list[SmallRow]:
     """One contestant, once."""
-    return edgecache(requests) if name == "edgecache" else [library(name, requests, peers_python)]
+    if name == "edgecache":
+        return edgecache(requests, held)
+    return [library(name, requests, peers_python, held)]
 
 
-def library(name: str, requests: int, peers_python: str) -> SmallRow:
+def library(name: str, requests: int, peers_python: str, held: Sequence[str] = ()) -> SmallRow:
     """One of the others; what goes wrong is in the row."""
     try:
-        with loopback() as ground:
+        with loopback(held=held) as ground:
             return _library(name, ground, requests, peers_python)
     except (Failed, OSError, RuntimeError, ValueError) as error:
         return SmallRow(name, error=f"{type(error).__name__}: {error}"[:300])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,11 +90,14 @@ class Course:
         )
 
 
-def swarm(name: str, scenario: Scenario, *, limit: float, peers_python: str, logs: Path | None = None) -> SwarmRow:
+def swarm(
+    name: str, scenario: Scenario, *, limit: float, peers_python: str, held: Sequence[str] = (),
+    logs: Path | None = None,
+) -> SwarmRow:
     """One contestant at one scenario; what goes wrong is in the row."""
     row = SwarmRow.empty(name, scenario)
     try:
-        with scratch() as directory, wires(scenario) as ground:
+        with scratch() as directory, wires(scenario, held) as ground:
             content = make_content(directory / "source" / "blob", scenario.size)
             task = Task(ground, scenario.nodes, content, directory, peers_python)
             entrant = SWARM[name].make(task)

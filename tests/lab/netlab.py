@@ -44,12 +44,16 @@ class Counters:
 class NetLab:
     """`with NetLab(4, up_mbit=100) as lab: lab.run(0, ["ping", lab.address(1)])`."""
 
-    def __init__(self, count: int, *, tap: bool = False, congestion: str = "cubic", **shape: float) -> None:
+    def __init__(
+        self, count: int, *, tap: bool = False, congestion: str = "cubic", wrapper: Sequence[str] = (), **shape: float
+    ) -> None:
         global _labs_made  # noqa: PLW0603  # two labs of one process need two names
         if not 1 <= count <= NODES_MAX:
             raise ValueError(f"a lab has 1 to {NODES_MAX} nodes")
         sweep()
         self.count = count
+        self._wrapper = tuple(wrapper)
+        """Words before every command for a node, of a program that becomes it; outside, as a namespace hides /sys."""
         self._name = f"ec{os.getpid():x}_{_labs_made}"
         _labs_made += 1
         self._shapes = [Shape(**shape)] * count
@@ -154,7 +158,7 @@ class NetLab:
 
     def inside(self, node: int, argv: Sequence[Argument]) -> list[str]:
         """The command that runs `argv` on a node; it replaces itself, so its process id is that of `argv`."""
-        return ["ip", "netns", "exec", self.namespace(node), *map(str, argv)]
+        return [*self._wrapper, "ip", "netns", "exec", self.namespace(node), *map(str, argv)]
 
     def popen(self, node: int, argv: Sequence[Argument], **options: Any) -> subprocess.Popen[Any]:
         """Start a program on a node; it is killed when the lab closes."""

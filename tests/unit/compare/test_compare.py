@@ -74,7 +74,9 @@ def test_rows_of_other_settings_have_their_own_table() -> None:
     slow_core.core_percent = 50
     groups = swarm_groups([*rows(), swarm_row("edgecache", [14.0], varied("s1", mbit=20)), slow_core])
     assert len(groups) == 3
-    assert any(title.endswith("held to 50 % of one core") for title in groups)
+    assert any(title.endswith("the contestants held to 50 % of one core") for title in groups)
+    slow_core.slow_wires = True
+    assert "the harness and its network held to" in next(iter(swarm_groups([slow_core])))
     titles = {swarm_title(asdict(scenario)) for scenario in SCENARIOS.values()}
     assert len(titles) == 3
 
