@@ -144,6 +144,24 @@ def test_a_fellow_that_claims_to_fetch_everything_and_gives_nothing_holds_up_nob
     assert desk.now - before < 3 * config.crossing_patience
 
 
+def test_what_a_fellow_claims_and_never_gets_is_asked_for_after_all_that_nobody_claims() -> None:
+    config = SwarmConfig()
+    desk = Desk(config)
+    desk.link(1, tier=2)
+    desk.link(2)
+    desk.give(FetchWanted(TEN.blob))
+    desk.have(1, TEN)
+    desk.message(2, Have(TEN.blob, HaveSet(), full=True, wanting=True, coming=(0, 5, 9)))
+    desk.manifest(TEN)
+    desk.now += 10 * config.crossing_patience
+    asked: list[int] = []
+    while not desk.heard(CompleteBlob):
+        if not desk.open:
+            desk.ring("pump")
+        asked += [effect.index for effect in desk.store_all(TEN)]
+    assert set(asked[-3:]) == {0, 5, 9}, asked
+
+
 def test_fellows_that_claim_in_turns_hold_up_nobody_for_long() -> None:
     """Each takes its claims back and repeats them, while the other's stand; or leaves, and comes again."""
     config = SwarmConfig()
