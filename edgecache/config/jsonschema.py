@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import getdoc
+
 from edgecache.config.schema import Config
 from edgecache.config.shape import TAG, Scalar, ScalarList, Section, SectionList, Setting, settings_of
 
@@ -24,7 +26,7 @@ def _section(cls: type) -> dict[str, object]:
     properties.update({entry.name: _setting(entry) for entry in settings_of(cls)})
     schema: dict[str, object] = {
         "type": "object",
-        "description": cls.__doc__,
+        "description": getdoc(cls),
         "additionalProperties": False,
         "properties": properties,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from inspect import getdoc
 
 from edgecache.config.jsonschema import default_of
 from edgecache.config.kinds import Choice, Kind, Text, Whole
@@ -36,7 +37,7 @@ def reference() -> str:
 def _sections(cls: type, path: str, heading: str = "") -> Iterator[str]:
     """One table for a section, then the sections below it."""
     title = heading or (f"`{path}`" if path else "Top level")
-    yield f"## {title}\n\n{cls.__doc__}\n\n| setting | kind | default | meaning |\n|---|---|---|---|"
+    yield f"## {title}\n\n{getdoc(cls)}\n\n| setting | kind | default | meaning |\n|---|---|---|---|"
     if (tag := getattr(cls, TAG, None)) is not None:
         yield f"| `{TAG}` | `{tag}` | required | Which kind of source this is. |"
     below: list[tuple[type, str, str]] = []
