@@ -220,28 +220,22 @@ class Blob:
     def coming(self, among: int, patience: float, now: Instant) -> tuple[int, Instant]:
         """Those of `among` that fellows have under way, for `patience` seconds at most; and since when the first.
 
-        Since when is asked only once somebody claims each of them: until then there is something better to ask for.
         What was claimed before counts from then on, whoever claimed it; but whoever takes over what did not come is
         given his time too, once, or all would ask for it together. Claims that are made anew, or in turns, hold nothing
         up for longer than that.
         """
         assert self.fetch is not None
-        near = [n.coming for n in self.neighbours.values() if among & n.coming.bits and n.peer.tier < 2]
-        claimed = 0
-        for coming in near:
-            claimed |= among & coming.bits
-        if claimed != among:
-            return claimed, NEVER
         left: list[int] = []
         oldest, left_at = NEVER, self.fetch.left_at
-        for coming in near:
-            for index, at in coming.among(among):
-                if at + patience > now:
-                    again = left_at.setdefault(index, at) + patience
-                    since = at if at < again else again
-                    if since + patience > now:
-                        left.append(index)
-                        oldest = min(oldest, since)
+        for neighbour in self.neighbours.values():
+            if among & neighbour.coming.bits and neighbour.peer.tier < 2:
+                for index, at in neighbour.coming.among(among):
+                    if at + patience > now:
+                        again = left_at.setdefault(index, at) + patience
+                        since = at if at < again else again
+                        if since + patience > now:
+                            left.append(index)
+                            oldest = min(oldest, since)
         return HaveSet.of(left).bits, oldest
 
     def soon_back(self, patience: float, now: Instant) -> int:

@@ -139,6 +139,8 @@ class Talk:
 
     def _learn(self, blob: Blob, neighbour: Neighbour, message: Have, now: Instant) -> None:
         if neighbour.wanting != message.wanting:
+            if neighbour.wanting:
+                neighbour.coming.replace((), now)  # it has it all by now, or has given up: nothing comes to it any more
             neighbour.wanting = message.wanting
             blob.reshare(self._state.me.node)
         if blob.fetch is None or neighbour.peer.node in blob.fetch.barred:

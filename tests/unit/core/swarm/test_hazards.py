@@ -45,6 +45,7 @@ from tests.unit.core.swarm.desk import Desk, haves
 from tests.unit.core.swarm.world import World, blob_of, node_id
 
 TEN = blob_of(10 * CHUNK_BYTES)
+MANY = blob_of(100 * CHUNK_BYTES)
 LAN = 12.5e6
 
 
@@ -144,22 +145,42 @@ def test_a_fellow_that_claims_to_fetch_everything_and_gives_nothing_holds_up_nob
     assert desk.now - before < 3 * config.crossing_patience
 
 
-def test_what_a_fellow_claims_and_never_gets_is_asked_for_after_all_that_nobody_claims() -> None:
-    config = SwarmConfig()
-    desk = Desk(config)
+def test_claims_that_are_repeated_run_out_while_there_is_other_work() -> None:
+    """Two take turns to claim two thirds and get none of it: the source is never idle for that."""
+    desk = Desk()
     desk.link(1, tier=2)
-    desk.link(2)
+    desk.link(2, 3)
+    desk.give(FetchWanted(MANY.blob))
+    desk.have(1, MANY)
+    claims = tuple(range(60))
+    desk.message(2, Have(MANY.blob, HaveSet(), full=True, wanting=True, coming=claims))
+    desk.message(3, Have(MANY.blob, HaveSet(), full=True, wanting=True))
+    desk.manifest(MANY)
+    idle = 0.0
+    for turn in range(500):
+        if desk.heard(CompleteBlob):
+            break
+        if desk.open:
+            desk.store(desk.open[min(desk.open)], MANY, seconds=0.5)
+        else:
+            idle += 0.5
+            desk.now += 0.5
+        desk.message(2 + turn % 2, Have(MANY.blob, HaveSet(), full=False, wanting=True, coming=claims))
+        desk.message(3 - turn % 2, Have(MANY.blob, HaveSet(), full=False, wanting=True))
+    assert desk.heard(CompleteBlob)
+    assert not idle
+
+
+def test_claims_of_a_fellow_that_gives_up_are_void() -> None:
+    desk = Desk()
+    desk.link(1, 2)
     desk.give(FetchWanted(TEN.blob))
     desk.have(1, TEN)
-    desk.message(2, Have(TEN.blob, HaveSet(), full=True, wanting=True, coming=(0, 5, 9)))
-    desk.manifest(TEN)
-    desk.now += 10 * config.crossing_patience
-    asked: list[int] = []
-    while not desk.heard(CompleteBlob):
-        if not desk.open:
-            desk.ring("pump")
-        asked += [effect.index for effect in desk.store_all(TEN)]
-    assert set(asked[-3:]) == {0, 5, 9}, asked
+    desk.message(2, Have(TEN.blob, HaveSet.of([3]), full=True, wanting=True, coming=(0, 5, 9)))
+    desk.message(2, Have(TEN.blob, HaveSet(), full=False, wanting=False))
+    (_, fellow) = desk.swarm._state.blobs[TEN.blob].neighbours.values()
+    assert not fellow.coming.bits
+    assert not fellow.coming.items()
 
 
 def test_fellows_that_claim_in_turns_hold_up_nobody_for_long() -> None:
