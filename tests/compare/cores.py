@@ -12,6 +12,8 @@ from tests.compare.process import Failed
 
 PERIOD = 10_000
 """Microseconds over which the share is kept: short, so that a slow core is slow rather than absent now and then."""
+QUOTA_MIN = 1000
+"""The kernel's own, microseconds."""
 LEAVE_TIMEOUT = 2.0
 """For killed contestants to be gone from their group."""
 
@@ -24,7 +26,8 @@ def slow_core(percent: float | None, *, wires: bool = False) -> Iterator[Sequenc
     """The words that start a command on the slow core; None: all cores as they are.
 
     The network between contestants, which is a program of the lab, and this harness stay on the other cores, as no
-    device carries the packets of all others. With `wires` they are held too, all on the one core.
+    device carries the packets of all others; what the kernel does with a packet that comes in is done there too. With
+    `wires` they are held too, all on the one core.
     Raises Failed where there is no cpu controller, or no other core.
     """
     if percent is None:
@@ -35,14 +38,15 @@ def slow_core(percent: float | None, *, wires: bool = False) -> Iterator[Sequenc
     if not (wires or others):
         raise Failed("one core only: --slow-core needs another one for the network, or --slow-wires")
     group, home = _group(percent)
-    os.sched_setaffinity(0, {slow} if wires else others)
-    if wires:
-        (group / "cgroup.procs").write_text(str(os.getpid()))
     try:
+        os.sched_setaffinity(0, {slow} if wires else others)
+        if wires:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
         yield () if wires else ("sh", "-c", _ENTER, str(group / "cgroup.procs"), str(slow))
     finally:
-        (home / "cgroup.procs").write_text(str(os.getpid()))
         os.sched_setaffinity(0, cores)
+        if wires:
+            (home / "cgroup.procs").write_text(str(os.getpid()))
         _remove(group)
 
 
@@ -61,6 +65,8 @@ def _remove(group: Path) -> None:
 def _group(percent: float) -> tuple[Path, Path]:
     """A new group with its share, and the group that we are in now."""
     quota = round(PERIOD * percent / 100)
+    if quota < QUOTA_MIN:
+        raise Failed(f"--slow-core takes at least {100 * QUOTA_MIN / PERIOD:g} %: the kernel holds nobody to less")
     if (_V1 / "cpu.cfs_quota_us").exists():
         home, limits = _V1 / _own("cpu"), {"cpu.cfs_period_us": str(PERIOD), "cpu.cfs_quota_us": str(quota)}
     elif "cpu" in _words(_V2 / "cgroup.subtree_control"):

@@ -87,7 +87,10 @@ class Program:
         return 0
 
     def listens(self, port: int) -> bool:
-        """Whether a TCP socket of its namespace listens on this port."""
+        """Whether a TCP socket of its namespace, once it is in one of its own, listens on this port."""
+        with suppress(OSError):
+            if Path(f"/proc/{self.pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
+                return False
         local = f":{port:04X}"
         for family in ("tcp", "tcp6"):
             with suppress(OSError):

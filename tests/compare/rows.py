@@ -147,6 +147,8 @@ def parse(line: str) -> Row:
     try:
         fields = json.loads(line)
         kind = _KINDS[fields["kind"]]
+        # Before there was a choice, all were held.
+        fields.setdefault("slow_wires", fields.get("core_percent") is not None)
         if kind is SwarmRow:
             fields["nodes"] = [NodeRow(**node) for node in fields["nodes"]]
         return kind(**fields)

@@ -42,6 +42,7 @@ def test_rows_survive_their_file(tmp_path: Path) -> None:
     for row in rows():
         append(path, row)
     assert [asdict(row) for row in load([path])] == [asdict(row) for row in rows()]
+    assert parse('{"kind": "idle", "contestant": "x", "seconds": 1, "core_percent": 50}').slow_wires, "as it was then"
     for junk in ("{}", "nonsense", '{"kind": "swarm", "nodes": []}', '{"kind": "idle", "colour": 1}'):
         with pytest.raises(ValueError, match="not a row"):
             parse(junk)
