@@ -15,7 +15,7 @@ from edgecache.core.swarm.crossing import Crossing
 from edgecache.core.swarm.hedging import Hedging
 from edgecache.core.swarm.manifests import CORRUPT_WEIGHT, bar
 from edgecache.core.swarm.moving import Moving
-from edgecache.core.swarm.offer import Offer, rested, with_room
+from edgecache.core.swarm.offer import Offer, rested
 from edgecache.core.swarm.picker import Picker
 from edgecache.core.swarm.scoring import Neighbour, choose
 from edgecache.core.swarm.turns import Turns
@@ -91,15 +91,17 @@ class Chunks:
         if fetch is None or fetch.picker is None or not self.may_ask(now):
             return None
         usable = rested(blob, fetch, self._state, now)
-        ready = with_room(usable, self._state.handling, self._crossing, fetch.picker.askers)
+        ready = self._with_room(usable, fetch.picker)
         return Offer(blob, fetch, fetch.picker, usable, ready) if ready else None
 
     def _lasts(self, offer: Offer, now: Instant) -> bool:
         """Whether something of an offer is left after what was asked since."""
-        if not self.may_ask(now):
-            return False
-        offer.ready = with_room(offer.ready, self._state.handling, self._crossing, offer.picker.askers)
+        offer.ready = self._with_room(offer.ready, offer.picker) if self.may_ask(now) else []
         return bool(offer.ready)
+
+    def _with_room(self, neighbours: list[Neighbour], picker: Picker) -> list[Neighbour]:
+        handling, crossing, askers = self._state.handling, self._crossing, picker.askers
+        return [n for n in neighbours if n.peer.has_room(handling) and crossing.has_room(n.peer, handling, askers)]
 
     def _start_one(self, offer: Offer, now: Instant, out: Outbox) -> bool:
         """Ask for one chunk, if there is one to ask of those who are ready."""

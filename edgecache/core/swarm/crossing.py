@@ -25,11 +25,6 @@ class Crossing:
         self._requests = 0
         self._queued = 0
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is under way from other sites: then any of them has room."""
-        return not self._requests
-
     def has_room(self, peer: Peer, handling: float, askers: int) -> bool:
         """Whether one more chunk may be asked of this peer, as far as borders go, when so many of our site fetch."""
         if not self._requests or not peer.elsewhere:

@@ -7,7 +7,6 @@ chunks are asked for. So the neighbours are looked at once, and for each further
 from __future__ import annotations
 
 from edgecache.core.swarm.blobs import Blob, Fetch, SwarmState
-from edgecache.core.swarm.crossing import Crossing
 from edgecache.core.swarm.picker import Picker
 from edgecache.core.swarm.scoring import Neighbour
 from edgecache.model.instant import Instant
@@ -55,9 +54,3 @@ def rested(blob: Blob, fetch: Fetch, state: SwarmState, now: Instant) -> list[Ne
             else:
                 out.append(neighbour)
     return out
-
-
-def with_room(neighbours: list[Neighbour], handling: float, crossing: Crossing, askers: int) -> list[Neighbour]:
-    """Those of whom one more chunk may be asked, when so many of our site fetch."""
-    ready = [neighbour for neighbour in neighbours if neighbour.peer.has_room(handling)]
-    return ready if crossing.idle else [n for n in ready if crossing.has_room(n.peer, handling, askers)]
