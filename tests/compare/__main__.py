@@ -131,9 +131,10 @@ RUNS: Mapping[str, Callable[[argparse.Namespace, Sequence[str]], Iterable[Row]]]
 
 def main() -> None:
     """Run it."""
-    given = parser().parse_args()
+    words = parser()
+    given = words.parse_args()
     if given.command != "report" and given.slow_wires and given.slow_core is None:
-        parser().error("--slow-wires goes with --slow-core")
+        words.error("--slow-wires goes with --slow-core")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that labs are taken down
     rows: list[Row] = []
     try:

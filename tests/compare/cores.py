@@ -34,7 +34,8 @@ def slow_core(percent: float | None, *, wires: bool = False) -> Iterator[Sequenc
         yield ()
         return
     cores = os.sched_getaffinity(0)
-    slow, others = min(cores), cores - {min(cores)}
+    slow = min(cores)
+    others = cores - {slow}
     if not (wires or others):
         raise Failed("one core only: --slow-core needs another one for the network, or --slow-wires")
     group, home = _group(percent)

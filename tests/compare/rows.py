@@ -23,8 +23,19 @@ class NodeRow:
     rss_peak: int
 
 
+@dataclass(kw_only=True)
+class Run:
+    """What rows of all kinds say."""
+
+    error: str | None = None
+    core_percent: float | None = None
+    """Of the one core that contestants were held to; None: the whole machine."""
+    slow_wires: bool = False
+    """The network between them, and the harness, were held to it too."""
+
+
 @dataclass
-class SwarmRow:
+class SwarmRow(Run):
     """One contestant at one scenario."""
 
     contestant: str
@@ -42,11 +53,6 @@ class SwarmRow:
     unfinished: list[int] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     nodes: list[NodeRow] = field(default_factory=list)
-    error: str | None = None
-    core_percent: float | None = None
-    """Of the one core that contestants were held to; None: the whole machine."""
-    slow_wires: bool = False
-    """The network between them, and the harness, were held to it too."""
     kind: str = "swarm"
 
     @classmethod
@@ -66,7 +72,7 @@ class SwarmRow:
 
 
 @dataclass
-class SingleRow:
+class SingleRow(Run):
     """One source, one sink."""
 
     contestant: str
@@ -78,9 +84,6 @@ class SingleRow:
     """Of both ends."""
     source_rss_peak: int | None = None
     sink_rss_peak: int | None = None
-    error: str | None = None
-    core_percent: float | None = None
-    slow_wires: bool = False
     kind: str = "single"
 
     def line(self) -> str:
@@ -89,7 +92,7 @@ class SingleRow:
 
 
 @dataclass
-class SmallRow:
+class SmallRow(Run):
     """Small requests, one after the other and 16 in flight."""
 
     contestant: str
@@ -97,9 +100,6 @@ class SmallRow:
     p99_us: float | None = None
     rate_1: float | None = None
     rate_16: float | None = None
-    error: str | None = None
-    core_percent: float | None = None
-    slow_wires: bool = False
     kind: str = "small"
 
     def line(self) -> str:
@@ -108,16 +108,13 @@ class SmallRow:
 
 
 @dataclass
-class IdleRow:
+class IdleRow(Run):
     """A daemon with nothing to do."""
 
     contestant: str
     seconds: float
     rss: int | None = None
     cpu_percent: float | None = None
-    error: str | None = None
-    core_percent: float | None = None
-    slow_wires: bool = False
     kind: str = "idle"
 
     def line(self) -> str:
